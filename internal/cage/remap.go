@@ -1,0 +1,162 @@
+package cage
+
+import (
+	"fmt"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Remap makes the mapping at off newn bytes long, elsewhere if it must and
+// may, and returns where it is (mremap). The old range must lie within one
+// mapping. Growth continues a file mapping in the file.
+func (c *Cage) Remap(off uint32, oldn, newn uint64, mayMove bool) (uint32, error) {
+	start, end, err := span(off, oldn)
+	if err != nil {
+		return 0, err
+	}
+	if oldn == 0 || newn == 0 {
+		return 0, ErrInvalid
+	}
+	if newn > Size {
+		return 0, ErrNoSpace
+	}
+	newn = roundUp(newn)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return 0, ErrClosed
+	}
+	if c.maps.hasCode(start, end) {
+		return 0, ErrText
+	}
+	over := c.maps.overlapping(start, end)
+	if len(over) != 1 || over[0].start > start || over[0].end < end {
+		return 0, &Error{"mremap of what is not one mapping", syscall.EFAULT}
+	}
+	if over[0].kind == KindReserved {
+		return 0, ErrInvalid
+	}
+	e := over[0]
+	oldn = end - start
+	switch {
+	case newn <= oldn:
+		if newn < oldn {
+			if err := c.drop(start+newn, end); err != nil {
+				return 0, err
+			}
+		}
+		return off, nil
+	case e.charged && c.memory+newn-oldn > c.maxMemory:
+		return 0, ErrLimit
+	}
+	// In place, if what follows is free. A file's next pages are had by
+	// moving only: the kernel grows no mapping into our reservation.
+	if to := start + newn; to <= userEnd && c.maps.free(end, to) && e.kind == KindAnon {
+		grown := e
+		grown.start, grown.end = end, to
+		return off, c.set(grown, func() error {
+			_, err := mmap(c.base+uintptr(end), to-end, e.prot.bits(), anonymous|syscall.MAP_FIXED, -1, 0)
+			return err
+		})
+	}
+	if !mayMove {
+		return 0, ErrNoSpace
+	}
+	to, ok := c.maps.gap(userStart, userEnd, newn, PageSize)
+	if !ok {
+		return 0, ErrNoSpace
+	}
+	undo, err := c.room(3)
+	if err != nil {
+		return 0, err
+	}
+	if e.kind == KindAnon {
+		err = c.moveAnon(start, oldn, to, newn, e.prot)
+	} else {
+		err = c.moveFile(start, oldn, to, newn)
+	}
+	if err != nil {
+		undo()
+		return 0, fmt.Errorf("cage: move 0x%x bytes from 0x%x to 0x%x: %w", oldn, start, to, err)
+	}
+	moved := e
+	moved.start, moved.end = to, to+newn
+	c.maps.remove(start, end)
+	c.maps.insert(moved)
+	if e.charged {
+		c.memory += newn - oldn
+	}
+	c.count()
+	return uint32(to), nil
+}
+
+// moveAnon moves pages to a free range and puts zero pages behind them.
+func (c *Cage) moveAnon(start, oldn, to, newn uint64, prot Prot) error {
+	if _, err := mmap(c.base+uintptr(to), newn, prot.bits(), anonymous|syscall.MAP_FIXED, -1, 0); err != nil {
+		return err
+	}
+	if moved, err := c.movePages(start, to, oldn); err != nil {
+		// What did move comes back; then the target is free again.
+		c.movePages(to, start, moved)
+		mmap(c.base+uintptr(to), newn, 0, anonymous|syscall.MAP_FIXED, -1, 0)
+		return err
+	}
+	_, err := mmap(c.base+uintptr(start), oldn, 0, anonymous|syscall.MAP_FIXED, -1, 0)
+	return err
+}
+
+// movePages moves pages within the cage without ever leaving a hole:
+// MREMAP_DONTUNMAP keeps the source mapped, empty. What is one mapping to us
+// may be several to the kernel, which moves only one at a time; so a refused
+// range is tried again in halves. It returns how much of the start was moved.
+func (c *Cage) movePages(from, to, n uint64) (uint64, error) {
+	if n == 0 {
+		return 0, nil
+	}
+	_, err := mremap(c.base+uintptr(from), n, n, unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED|unix.MREMAP_DONTUNMAP, c.base+uintptr(to))
+	if err == nil {
+		return n, nil
+	}
+	if err != syscall.EFAULT && err != syscall.EINVAL || n == PageSize {
+		return 0, err
+	}
+	half := max(n/2&^(PageSize-1), PageSize)
+	moved, err := c.movePages(from, to, half)
+	if err != nil {
+		return moved, err
+	}
+	rest, err := c.movePages(from+half, to+half, n-half)
+	return half + rest, err
+}
+
+// moveFile moves a file mapping to a free range and lets it grow on the way,
+// in a place outside of the cage, where the kernel may leave holes. If that
+// fails half way, the pages are lost and the guest finds nothing there.
+func (c *Cage) moveFile(start, oldn, to, newn uint64) error {
+	tmp, err := mmap(0, oldn, 0, anonymous, -1, 0)
+	if err != nil {
+		return err
+	}
+	if _, err := mremap(c.base+uintptr(start), oldn, oldn, unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED|unix.MREMAP_DONTUNMAP, tmp); err != nil {
+		munmap(tmp, oldn)
+		return err
+	}
+	size := oldn
+	grown, err := mremap(tmp, oldn, newn, unix.MREMAP_MAYMOVE, 0)
+	if err == nil {
+		tmp, size = grown, newn
+		_, err = mremap(tmp, newn, newn, unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED, c.base+uintptr(to))
+	}
+	if _, err2 := mmap(c.base+uintptr(start), oldn, 0, anonymous|syscall.MAP_FIXED, -1, 0); err2 != nil && err == nil {
+		// Still mapped at the old place, where the guest has lost it.
+		err = err2
+	}
+	if err != nil {
+		munmap(tmp, size)
+		c.repair(to, to+newn)
+		c.memory -= c.maps.charged(start, start+oldn)
+		c.maps.remove(start, start+oldn)
+	}
+	return err
+}

@@ -1,0 +1,127 @@
+package cage
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// hlt fills what is left of a text's last page: running into it is a fault.
+const hlt = 0xf4
+
+// Text is code in a memfd that nobody can change any more. Several cages map
+// the same Text; the pages exist once. The creator and every cage that maps
+// it hold a reference each.
+type Text struct {
+	file *os.File
+	size uint64 // bytes mapped, whole pages
+	at   uint32 // the only offset it may stand at
+	sum  [sha256.Size]byte
+	name string
+	refs atomic.Int64
+}
+
+// NewText seals code that was found safe at sandbox offset at, a multiple of
+// the page size. The rest of the last page becomes hlt instructions.
+//
+// This is the one door for code (C-WX). NewText takes its caller's word that
+// the code was validated for exactly this offset; a test of the repository
+// holds the list of callers.
+func NewText(name string, code []byte, at uint32) (*Text, error) {
+	if len(code) == 0 || at%PageSize != 0 || uint64(len(code)) > Size {
+		return nil, ErrInvalid
+	}
+	fd, err := unix.MemfdCreate("halite-text", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_EXEC)
+	if err == unix.EINVAL { // kernels before 6.3 do not know MFD_EXEC, and need it not
+		fd, err = unix.MemfdCreate("halite-text", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cage: memfd for %s: %w", name, err)
+	}
+	f := os.NewFile(uintptr(fd), "halite-text")
+	t := &Text{file: f, at: at, name: name, size: roundUp(uint64(len(code)))}
+	t.refs.Store(1)
+	if err := t.fill(code); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("cage: text of %s: %w", name, err)
+	}
+	return t, nil
+}
+
+func (t *Text) fill(code []byte) error {
+	h := sha256.New()
+	w := io.MultiWriter(t.file, h)
+	if _, err := w.Write(code); err != nil {
+		return err
+	}
+	pad := make([]byte, t.size-uint64(len(code)))
+	for i := range pad {
+		pad[i] = hlt
+	}
+	if _, err := w.Write(pad); err != nil {
+		return err
+	}
+	h.Sum(t.sum[:0])
+	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
+	if _, err := unix.FcntlInt(t.file.Fd(), unix.F_ADD_SEALS, seals); err != nil {
+		return fmt.Errorf("seal: %w", err)
+	}
+	return nil
+}
+
+// Len returns the bytes that the text takes up, a multiple of the page size.
+func (t *Text) Len() uint64 { return t.size }
+
+// Offset returns the sandbox offset that the text was made for.
+func (t *Text) Offset() uint32 { return t.at }
+
+// Name returns what NewText was told.
+func (t *Text) Name() string { return t.name }
+
+// Release gives up the creator's reference. Cages keep what they have mapped.
+func (t *Text) Release() { t.release() }
+
+// retain takes one more reference; false when the text is gone already.
+func (t *Text) retain() bool {
+	for {
+		n := t.refs.Load()
+		if n <= 0 {
+			return false
+		}
+		if t.refs.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+func (t *Text) release() {
+	if t.refs.Add(-1) == 0 {
+		t.file.Close()
+	}
+}
+
+// same reports whether both hold the same bytes for the same offset.
+func (t *Text) same(u *Text) bool {
+	return t == u || t.at == u.at && t.size == u.size && t.sum == u.sum
+}
+
+func (t *Text) fd() int { return int(t.file.Fd()) }
+
+func roundUp(n uint64) uint64 { return (n + PageSize - 1) &^ (PageSize - 1) }
+
+// kernel prot bits for p; exec is added by the text calls alone.
+func (p Prot) bits() uintptr {
+	var b uintptr
+	if p&ProtRead != 0 {
+		b |= syscall.PROT_READ
+	}
+	if p&ProtWrite != 0 {
+		b |= syscall.PROT_WRITE
+	}
+	return b
+}
