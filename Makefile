@@ -1,0 +1,68 @@
+# Two commands do everything on a fresh machine: make demo, make test.
+# What is built (the C library, ports, test programs) goes to $HALITE_CACHE
+# (default ~/.cache/halite), keyed by content; the tree only gets bin/.
+
+SHELL := /bin/bash
+GO ?= go
+HALITE := bin/halite
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+# Packages whose tests are worth running again under the race detector,
+# which also links runtime/cgo and so exercises the engine's second layout.
+RACE := ./internal/... ./runtime/... ./libcshim/... ./loader/... ./ld/... .
+FUZZTIME ?= 10s
+
+.PHONY: all build setup sysroot demo test check unit race e2e fuzz fuzz-short soak bench clean
+
+all: build
+
+setup:
+	@scripts/setup
+
+# Go decides what is stale, so the binary is always asked for.
+build:
+	@$(GO) build -o $(HALITE) ./cmd/halite
+
+sysroot: setup build
+	@$(HALITE) sysroot
+
+demo: sysroot
+	@examples/lua/run
+
+test: check unit race e2e fuzz-short
+	@echo "make test: all green"
+
+# vet and static analysis, of both modules
+check: setup
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	cd bench && $(GO) vet ./...
+	@test -z "$$(gofmt -l .)" || { echo "not gofmt-ed:"; gofmt -l .; exit 1; }
+
+# everything but the end-to-end tests of built C programs
+unit: sysroot
+	$(GO) test -timeout 20m $$($(GO) list ./... | grep -v /toolchain-tests)
+
+race: sysroot
+	$(GO) test -race -short -timeout 20m $(RACE)
+
+# C programs, Lua and CPython: cross-built, validated, run, compared with native builds
+e2e: sysroot
+	$(GO) test -timeout 40m ./toolchain-tests/...
+
+# every fuzz target for a short while
+fuzz-short: setup
+	@scripts/fuzz $(FUZZTIME)
+
+# every fuzz target for long; FUZZTIME=1h make fuzz
+fuzz: setup
+	@scripts/fuzz $(if $(filter 10s,$(FUZZTIME)),10m,$(FUZZTIME))
+
+# long stress of engine and runtime
+soak: sysroot
+	HALITE_SOAK=$${HALITE_SOAK:-1h} $(GO) test -timeout 0 -run Soak -v ./internal/engine/... ./runtime/...
+
+bench: sysroot
+	cd bench && $(GO) run ./cmd/kernels
+
+clean:
+	rm -rf bin

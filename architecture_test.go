@@ -1,0 +1,142 @@
+package halite_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/halite-run/halite"
+
+// mayImport is the table of rooms: which of our own packages each one may
+// import. A room not listed may import anything. docs/architecture.md says why.
+var mayImport = map[string][]string{
+	"validator":         {},
+	"internal/safemem":  {},
+	"internal/cage":     {},
+	"internal/engine":   {"internal/safemem", "internal/cage"},
+	"loader":            {"validator", "internal/cage", "internal/safemem"},
+	"runtime":           {"validator", "loader", "internal/cage", "internal/engine", "internal/safemem"},
+	"ld":                {"loader", "internal/cage", "internal/safemem"},
+	"libcshim":          {"runtime", "ld", "loader", "internal/cage", "internal/safemem", "internal/engine"},
+	"toolchain/sfi":     {},
+	"toolchain/driver":  {"toolchain", "loader", "validator"},
+	"toolchain/sysroot": {"toolchain", "loader", "validator"},
+	"toolchain/ports":   {"toolchain", "loader", "validator"},
+}
+
+// TestImports keeps the data flow one way: bytes, loader, validator, cage,
+// engine. Tests may reach further than the code they test.
+func TestImports(t *testing.T) {
+	checked := 0
+	err := filepath.WalkDir(".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == "testdata" || d.Name() == "bench" || strings.HasPrefix(d.Name(), ".") && file != ".") {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
+			return nil
+		}
+		dir := path.Dir(filepath.ToSlash(file))
+		room, allowed := roomOf(dir)
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range f.Imports {
+			imp, _ := strconv.Unquote(spec.Path.Value)
+			if imp == "C" {
+				t.Errorf("%s: imports C; nothing that ships uses cgo", file)
+			}
+			if imp == "debug/elf" && (room == "loader" || room == "ld" || room == "runtime" || room == "libcshim") {
+				t.Errorf("%s: imports debug/elf, which is not hardened against hostile files", file)
+			}
+			ours, ok := strings.CutPrefix(imp, module+"/")
+			if !ok || room == "" {
+				continue
+			}
+			checked++
+			if !within(ours, append([]string{room}, allowed...)) {
+				t.Errorf("%s: %s may not import %s", file, room, ours)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if checked == 0 {
+		t.Error("no import was checked")
+	}
+}
+
+// TestOneDoor holds that only the loader turns bytes into executable text.
+func TestOneDoor(t *testing.T) {
+	found := false
+	err := filepath.WalkDir(".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
+			return err
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			return err
+		}
+		for _, use := range selectors(f, "NewText") {
+			if !strings.HasPrefix(use, "cage.") {
+				continue
+			}
+			found = true
+			dir := path.Dir(filepath.ToSlash(file))
+			if dir != "loader" && dir != "internal/engine" {
+				t.Errorf("%s: calls cage.NewText; only loader (validated text) and engine (the trampolines) may", file)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !found {
+		t.Error("cage.NewText has no caller: the test looks for the wrong name")
+	}
+}
+
+func roomOf(dir string) (room string, allowed []string) {
+	for r, a := range mayImport {
+		if dir == r || strings.HasPrefix(dir, r+"/") {
+			return r, a
+		}
+	}
+	return "", nil
+}
+
+func within(pkg string, rooms []string) bool {
+	for _, r := range rooms {
+		if pkg == r || strings.HasPrefix(pkg, r+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// selectors returns every x.name expression of f as "x.name", for one name.
+func selectors(f *ast.File, name string) []string {
+	var out []string
+	ast.Inspect(f, func(n ast.Node) bool {
+		if s, ok := n.(*ast.SelectorExpr); ok && s.Sel.Name == name {
+			if x, ok := s.X.(*ast.Ident); ok {
+				out = append(out, x.Name+"."+name)
+			}
+		}
+		return true
+	})
+	return out
+}
