@@ -1,0 +1,298 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/halite-run/halite/internal/cage"
+	"github.com/halite-run/halite/internal/engine"
+	"github.com/halite-run/halite/internal/safemem"
+)
+
+// Config describes a domain. The zero value is usable.
+type Config struct {
+	// MaxMemory bounds the bytes of writable memory; 0 means the whole
+	// address space.
+	MaxMemory uint64
+	// MaxThreads bounds the threads alive at once; 0 means 4096.
+	MaxThreads int
+	// ControlStackSize is the size in bytes of the stack of return addresses
+	// that each thread has in the host; 0 means 1 MiB. Memory is used as far as
+	// the stack grows.
+	ControlStackSize int
+	// Personality serves the linux slot; nil refuses every call.
+	Personality Personality
+	// Symbolizer names code addresses in fault reports; may be nil.
+	Symbolizer Symbolizer
+	// FirstThread is the number of the first thread, and thereby what a guest
+	// takes for its process id; 0 means 1000.
+	FirstThread int
+}
+
+const (
+	defaultMaxThreads   = 4096
+	defaultFirstThread  = 1000
+	defaultControlStack = 1 << 20
+)
+
+var (
+	// ErrEnded is returned for what can not be done any more because the
+	// domain has ended.
+	ErrEnded = errors.New("halite: the domain has ended")
+	// ErrThreads is returned when a domain has as many threads as it may.
+	ErrThreads = errors.New("halite: too many threads in the domain")
+)
+
+// A Domain is one sandbox: a cage and the threads in it. Its methods are safe
+// for use from any goroutine.
+type Domain struct {
+	cfg     Config
+	cage    *cage.Cage
+	mem     safemem.Memory
+	person  Personality
+	futexes futexTable
+
+	mu       sync.Mutex
+	threads  map[int]*Thread
+	lastTID  int
+	leader   int32 // exit code of the first thread, if it left by itself
+	ending   *Ending
+	isClosed bool
+
+	done chan struct{} // closed when ending is set
+	gone chan struct{} // closed when ending is set and threads is empty
+}
+
+// An Ending is the reason why a domain ended.
+type Ending struct {
+	// Code is the argument of exit, 0..255.
+	Code int
+	// Signal is the number of the signal that ended the domain, or 0.
+	Signal int
+	// Err is the fault or the context's error; nil for an ordinary exit.
+	Err error
+}
+
+// ExitStatus is the number a shell would show: Code, or 128+Signal.
+func (e Ending) ExitStatus() int {
+	if e.Signal != 0 {
+		return 128 + e.Signal
+	}
+	return e.Code
+}
+
+// NewDomain reserves an empty sandbox.
+func NewDomain(cfg Config) (*Domain, error) {
+	if err := engine.Init(); err != nil {
+		return nil, err
+	}
+	if cfg.MaxThreads <= 0 {
+		cfg.MaxThreads = defaultMaxThreads
+	}
+	if cfg.FirstThread <= 0 {
+		cfg.FirstThread = defaultFirstThread
+	}
+	if cfg.ControlStackSize <= 0 {
+		cfg.ControlStackSize = defaultControlStack
+	}
+	c, err := cage.New(cage.Config{MaxMemory: cfg.MaxMemory, Trampolines: engine.Trampolines()})
+	if err != nil {
+		return nil, fmt.Errorf("halite: reserving a sandbox: %w", err)
+	}
+	d := &Domain{
+		cfg:     cfg,
+		cage:    c,
+		mem:     safemem.New(c.Base()),
+		person:  cfg.Personality,
+		threads: make(map[int]*Thread),
+		lastTID: cfg.FirstThread - 1,
+		done:    make(chan struct{}),
+		gone:    make(chan struct{}),
+	}
+	if d.person == nil {
+		d.person = NoPersonality{}
+	}
+	d.futexes.init()
+	return d, nil
+}
+
+// Cage returns the domain's address space, for the loader and the linker.
+func (d *Domain) Cage() *cage.Cage { return d.cage }
+
+// Memory returns the window through which guest memory is read and written.
+func (d *Domain) Memory() safemem.Memory { return d.mem }
+
+// SetSymbolizer replaces Config.Symbolizer; call it before the first thread
+// starts.
+func (d *Domain) SetSymbolizer(s Symbolizer) { d.cfg.Symbolizer = s }
+
+// Done is closed when it is decided that the domain ends.
+func (d *Domain) Done() <-chan struct{} { return d.done }
+
+// Gone is closed when the domain has ended and no thread of it is left.
+func (d *Domain) Gone() <-chan struct{} { return d.gone }
+
+// Ending returns the reason of the end; false while the domain lives.
+func (d *Domain) Ending() (Ending, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ending == nil {
+		return Ending{}, false
+	}
+	return *d.ending, true
+}
+
+// End ends the domain; the first reason given is the one that counts. Threads
+// leave soon after (Gone); End does not wait for them, so that a thread may end
+// its own domain.
+func (d *Domain) End(e Ending) {
+	d.mu.Lock()
+	if d.ending != nil {
+		d.mu.Unlock()
+		return
+	}
+	d.ending = &e
+	close(d.done)
+	all := make([]*Thread, 0, len(d.threads))
+	for _, t := range d.threads {
+		all = append(all, t)
+	}
+	if len(all) == 0 {
+		close(d.gone)
+	}
+	d.mu.Unlock()
+	for _, t := range all {
+		t.Kick()
+	}
+}
+
+// Exit ends the domain as exit_group does.
+func (d *Domain) Exit(code int) { d.End(Ending{Code: code & 0xff}) }
+
+// ended is asked before each entry of the guest.
+func (d *Domain) ended() bool {
+	select {
+	case <-d.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// Wait waits until the domain has ended and every thread has left. When ctx ends
+// first, the domain is ended with its error.
+func (d *Domain) Wait(ctx context.Context) Ending {
+	stop := d.Bind(ctx)
+	defer stop()
+	<-d.gone
+	e, _ := d.Ending()
+	return e
+}
+
+// Bind makes the end of ctx the end of the domain until stop is called.
+func (d *Domain) Bind(ctx context.Context) (stop func()) {
+	if ctx.Done() == nil {
+		return func() {}
+	}
+	cancel := context.AfterFunc(ctx, func() {
+		d.End(Ending{Signal: sigKill, Err: context.Cause(ctx)})
+	})
+	return func() { cancel() }
+}
+
+// Close ends the domain if it has not ended, waits for its threads and gives
+// everything back: address space, control stacks, descriptors. It must not be
+// called from a thread of the domain.
+func (d *Domain) Close() error {
+	d.End(Ending{Signal: sigKill, Err: ErrEnded})
+	<-d.gone
+	d.mu.Lock()
+	if d.isClosed {
+		d.mu.Unlock()
+		return nil
+	}
+	d.isClosed = true
+	d.mu.Unlock()
+	return d.cage.Close()
+}
+
+// Threads returns the threads that are alive, in no order.
+func (d *Domain) Threads() []*Thread {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	all := make([]*Thread, 0, len(d.threads))
+	for _, t := range d.threads {
+		all = append(all, t)
+	}
+	return all
+}
+
+// Thread finds a thread by number.
+func (d *Domain) Thread(tid int) *Thread {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.threads[tid]
+}
+
+// PID is what the guest takes for its process id.
+func (d *Domain) PID() int { return d.cfg.FirstThread }
+
+// register makes t known under a number of its own.
+func (d *Domain) register(t *Thread) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ending != nil {
+		return ErrEnded
+	}
+	if len(d.threads) >= d.cfg.MaxThreads {
+		return ErrThreads
+	}
+	for {
+		d.lastTID++
+		if d.lastTID > maxTID {
+			d.lastTID = d.cfg.FirstThread + 1
+		}
+		if d.threads[d.lastTID] == nil {
+			break
+		}
+	}
+	t.tid = d.lastTID
+	d.threads[t.tid] = t
+	return nil
+}
+
+// maxTID keeps thread numbers within what a futex word can hold beside its two
+// flag bits.
+const maxTID = 1<<29 - 1
+
+// unregister forgets t. The last thread to leave by itself ends the domain.
+func (d *Domain) unregister(t *Thread) {
+	d.mu.Lock()
+	delete(d.threads, t.tid)
+	if t.tid == d.cfg.FirstThread {
+		d.leader = t.exitCode
+	}
+	last := len(d.threads) == 0
+	ended := d.ending != nil
+	leader := d.leader
+	if last && ended {
+		close(d.gone)
+	}
+	d.mu.Unlock()
+	if last && !ended && !t.host {
+		d.End(Ending{Code: int(leader) & 0xff})
+	}
+}
+
+// waitGone is a helper for tests and teardown with a bound.
+func (d *Domain) waitGone(limit time.Duration) bool {
+	select {
+	case <-d.gone:
+		return true
+	case <-time.After(limit):
+		return false
+	}
+}

@@ -1,0 +1,156 @@
+package runtime
+
+import (
+	"crypto/rand"
+	"errors"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// slotLinux is the slot that carries Linux call numbers; see docs/abi.md.
+const slotLinux = 1024
+
+// Numbers of NaCl calls that a domain of the halite ABI answers too: those that
+// need nothing but threads, clocks and futexes. The argument registers are those
+// of a C call.
+const (
+	naclNull          = 1
+	naclExit          = 30
+	naclGetPID        = 31
+	naclSchedYield    = 32
+	naclClockGetRes   = 43
+	naclClockGetTime  = 44
+	naclNanosleep     = 42
+	naclThreadExit    = 81
+	naclTLSInit       = 82
+	naclFutexWaitAbs  = 120
+	naclFutexWake     = 121
+	naclGetRandom     = 150
+	maxRandomPerChunk = 4096
+)
+
+// naclCall serves a slot below 1024; what it does not know is -ENOSYS.
+func (t *Thread) naclCall(slot uint32) int64 {
+	r := t.ctx.Regs()
+	a := [4]uint64{r.RDI, r.RSI, r.RDX, r.RCX}
+	mem := t.d.mem
+	switch slot {
+	case naclNull:
+		return 0
+	case naclExit:
+		t.d.Exit(int(a[0]))
+		return 0
+	case naclGetPID:
+		return int64(t.d.PID())
+	case naclSchedYield:
+		runtime.Gosched()
+		return 0
+	case naclThreadExit:
+		if a[0] != 0 {
+			_ = mem.Store32(uint32(a[0]), 0) // a bad pointer is ignored
+		}
+		t.Exit(0)
+		return 0
+	case naclTLSInit:
+		t.SetThreadPointer(uint32(a[0]))
+		return 0
+	case naclClockGetTime, naclClockGetRes:
+		if a[0] > unix.CLOCK_THREAD_CPUTIME_ID {
+			return -int64(unix.EINVAL)
+		}
+		var ts unix.Timespec
+		get := unix.ClockGettime
+		if slot == naclClockGetRes {
+			if a[1] == 0 {
+				return 0
+			}
+			get = unix.ClockGetres
+		}
+		if err := get(int32(a[0]), &ts); err != nil {
+			return -int64(unix.EINVAL)
+		}
+		if mem.Store64(uint32(a[1]), uint64(ts.Sec)) != nil || mem.Store64(uint32(a[1])+8, uint64(ts.Nsec)) != nil {
+			return -int64(unix.EFAULT)
+		}
+		return 0
+	case naclNanosleep:
+		sec, err1 := mem.Load64(uint32(a[0]))
+		nsec, err2 := mem.Load64(uint32(a[0]) + 8)
+		if err1 != nil || err2 != nil {
+			return -int64(unix.EFAULT)
+		}
+		if nsec >= 1e9 || int64(sec) < 0 {
+			return -int64(unix.EINVAL)
+		}
+		deadline, ok := t.progress.(time.Time)
+		if !ok {
+			deadline = time.Now().Add(Seconds(int64(sec), int64(nsec)))
+		}
+		for {
+			switch t.Park(deadline) {
+			case TimedOut:
+				return 0
+			case Interrupted:
+				t.progress = deadline
+				return RestartUnlessHandled
+			}
+		}
+	case naclFutexWaitAbs:
+		var deadline time.Time
+		if a[2] != 0 {
+			sec, err1 := mem.Load64(uint32(a[2]))
+			nsec, err2 := mem.Load64(uint32(a[2]) + 8)
+			if err1 != nil || err2 != nil {
+				return -int64(unix.EFAULT)
+			}
+			deadline = time.Unix(int64(sec), int64(nsec))
+		}
+		return futexErrno(t.FutexWait(uint32(a[0]), uint32(a[1]), ^uint32(0), deadline))
+	case naclFutexWake:
+		return int64(t.d.FutexWake(uint32(a[0]), int(int32(a[1])), ^uint32(0)))
+	case naclGetRandom:
+		return t.naclRandom(uint32(a[0]), uint32(a[1]))
+	}
+	return -errNoSys
+}
+
+func (t *Thread) naclRandom(addr, n uint32) int64 {
+	var chunk [maxRandomPerChunk]byte
+	for n > 0 {
+		p := chunk[:min(n, maxRandomPerChunk)]
+		_, _ = rand.Read(p) // never fails
+		if t.d.mem.Write(addr, p) != nil {
+			return -int64(unix.EFAULT)
+		}
+		addr += uint32(len(p))
+		n -= uint32(len(p))
+	}
+	return 0
+}
+
+func futexErrno(err error) int64 {
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, ErrFutexValue):
+		return -int64(unix.EAGAIN)
+	case errors.Is(err, ErrFutexTimeout):
+		return -int64(unix.ETIMEDOUT)
+	case errors.Is(err, ErrFutexInterrupted):
+		return Restart
+	}
+	return -int64(unix.EFAULT)
+}
+
+// Seconds makes a duration of what a guest gave as seconds and nanoseconds. A
+// wait that is longer than a duration can be is cut to the longest one (292
+// years).
+func Seconds(sec, nsec int64) time.Duration {
+	const most = time.Duration(1<<63 - 1)
+	if sec >= int64(most/time.Second) {
+		return most
+	}
+	return time.Duration(sec)*time.Second + time.Duration(nsec)
+}

@@ -1,0 +1,252 @@
+package runtime
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"github.com/halite-run/halite/internal/engine"
+)
+
+// A Thread is one guest thread. Its methods belong to the goroutine that runs it
+// (that is, to code called by a Personality), except where said otherwise.
+type Thread struct {
+	// Local is the Personality's own state of the thread; the runtime never
+	// looks at it. Set it before Start.
+	Local any
+
+	d    *Domain
+	tid  int
+	host bool // a HostThread: its goroutine belongs to a caller
+
+	// attention is set when the guest must not go on before attend has run.
+	attention atomic.Bool
+	park      parker
+
+	mu  sync.Mutex // guards ctx against release while Kick uses it
+	ctx *engine.Context
+
+	start    *startState
+	exiting  bool
+	exitCode int32
+	clearTID uint32
+
+	frames []handlerFrame // handlers that have not returned, outermost first
+	floor  int            // frames below belong to outer invocations
+	cut    int64          // Restart or RestartUnlessHandled when the last call was cut short
+	slot   uint32         // slot of that call
+	pushed bool           // a handler was pushed since the last call
+	// Progress is where a call that is cut short leaves what it needs when it
+	// is made again (an absolute deadline). It is nil in a fresh call.
+	progress any
+
+	futex futexWaiter
+}
+
+// startState is what a thread begins with.
+type startState struct {
+	entry, stack, tp uint32
+	args             []uint64
+}
+
+// errThreadEnded leaves the loop of a thread that exits or whose domain ended.
+var errThreadEnded = errors.New("halite: the guest thread has ended")
+
+// TID is the thread's number. Safe from any goroutine.
+func (t *Thread) TID() int { return t.tid }
+
+// Domain is the thread's domain. Safe from any goroutine.
+func (t *Thread) Domain() *Domain { return t.d }
+
+// ThreadConfig says where a thread begins.
+type ThreadConfig struct {
+	// Entry is the code address it begins at, 32-aligned.
+	Entry uint32
+	// Stack is its first data stack pointer.
+	Stack uint32
+	// ThreadPointer is its first thread pointer.
+	ThreadPointer uint32
+	// ClearTID, when not 0, is a word that is set to 0 and woken (as a futex)
+	// when the thread has gone.
+	ClearTID uint32
+	// Args go to the argument registers.
+	Args []uint64
+}
+
+// NewThread makes a guest thread that runs when Start is called. A thread that is
+// not started must be given to Drop.
+func (d *Domain) NewThread(c ThreadConfig) (*Thread, error) {
+	t, err := d.newThread()
+	if err != nil {
+		return nil, err
+	}
+	t.clearTID = c.ClearTID
+	t.start = &startState{entry: c.Entry, stack: c.Stack, tp: c.ThreadPointer, args: c.Args}
+	if err := d.register(t); err != nil {
+		t.release()
+		return nil, err
+	}
+	return t, nil
+}
+
+func (d *Domain) newThread() (*Thread, error) {
+	ctx, err := engine.NewContext(d.cage.Base(), engine.ContextOptions{ControlStackSize: d.cfg.ControlStackSize})
+	if err != nil {
+		return nil, err
+	}
+	t := &Thread{d: d, ctx: ctx}
+	t.park.init()
+	return t, nil
+}
+
+// Start runs the thread on a goroutine of its own.
+func (t *Thread) Start() {
+	go func() {
+		s := t.start
+		t.ctx.SetThreadPointer(s.tp)
+		t.ctx.SetCall(s.entry, s.stack, s.args...)
+		if err := t.loop(); err == nil {
+			// The entry function returned: for the first thread this is the
+			// end of the program, for another one the end of the thread.
+			if t.tid == t.d.cfg.FirstThread {
+				t.d.Exit(int(t.ctx.Regs().RAX))
+			}
+		}
+		t.end()
+	}()
+}
+
+// Drop gives back a thread that was never started.
+func (t *Thread) Drop() {
+	t.release()
+	t.d.unregister(t)
+}
+
+// end is the last thing a thread does.
+func (t *Thread) end() {
+	t.d.person.ThreadEnd(t)
+	if t.clearTID != 0 {
+		// The address may have been unmapped meanwhile: nobody waits then.
+		if t.d.mem.Store32(t.clearTID, 0) == nil {
+			t.d.FutexWake(t.clearTID, 1, ^uint32(0))
+		}
+	}
+	t.release()
+	t.d.unregister(t)
+}
+
+func (t *Thread) release() {
+	t.mu.Lock()
+	if t.ctx != nil {
+		t.ctx.Close()
+		t.ctx = nil
+	}
+	t.mu.Unlock()
+	t.park.close()
+}
+
+// SetClearTID sets the word that is cleared and woken at the thread's end.
+func (t *Thread) SetClearTID(addr uint32) { t.clearTID = addr }
+
+// SetThreadPointer sets the guest's thread pointer.
+func (t *Thread) SetThreadPointer(tp uint32) { t.ctx.SetThreadPointer(tp) }
+
+// Exit makes the thread leave instead of going back to the guest. Code counts
+// when it is the domain's first thread and the last to leave is not killed.
+func (t *Thread) Exit(code int) {
+	t.exiting = true
+	t.exitCode = int32(code & 0xff)
+}
+
+// Exiting reports whether the thread will not go back to the guest.
+func (t *Thread) Exiting() bool { return t.exiting || t.d.ended() }
+
+// Kick makes the thread call Personality.Attention soon, whether it runs guest
+// code or waits in Park. Safe from any goroutine.
+func (t *Thread) Kick() {
+	t.attention.Store(true)
+	t.mu.Lock()
+	if t.ctx != nil {
+		t.ctx.Interrupt()
+	}
+	t.mu.Unlock()
+	t.park.wake()
+}
+
+// Progress returns what SetProgress was given when this very call was cut
+// short before, or nil.
+func (t *Thread) Progress() any { return t.progress }
+
+// SetProgress keeps x for the repetition of the call. Use it with
+// RestartUnlessHandled.
+func (t *Thread) SetProgress(x any) { t.progress = x }
+
+// loop runs the guest until the innermost invocation returns (nil) or the thread
+// ends (errThreadEnded).
+func (t *Thread) loop() error {
+	for {
+		if t.attention.Load() {
+			t.attend()
+		}
+		if t.exiting || t.d.ended() {
+			return errThreadEnded
+		}
+		if t.cut != 0 {
+			// Nothing was worth an interruption: go on waiting.
+			t.serve(t.slot)
+			continue
+		}
+		exit := t.ctx.Resume()
+		switch exit.Reason {
+		case engine.ExitCall:
+			t.progress = nil
+			t.serve(exit.Slot)
+		case engine.ExitReturn:
+			return nil
+		case engine.ExitInterrupt:
+			// If attention is not set yet it is about to be, or a Kick of the past
+			// arrives late: attend clears the engine's flag either way.
+			t.attention.Store(true)
+		case engine.ExitSignalReturn:
+			t.handlerReturned()
+		case engine.ExitFault:
+			t.fault()
+		}
+	}
+}
+
+// attend lets the Personality see why the thread was kicked. The engine's flag
+// goes first: a Kick in between is then seen by the next Resume.
+func (t *Thread) attend() {
+	t.ctx.ClearInterrupt()
+	t.attention.Store(false)
+	if t.d.ended() {
+		t.attention.Store(true) // no wait may begin any more
+		return
+	}
+	t.d.person.Attention(t)
+}
+
+// serve answers one call of the guest.
+func (t *Thread) serve(slot uint32) {
+	regs := t.ctx.Regs()
+	t.cut = 0
+	var result int64
+	if slot == slotLinux {
+		result = t.d.person.Syscall(t, regs.RAX, [6]uint64{regs.RDI, regs.RSI, regs.RDX, regs.R10, regs.R8, regs.R9})
+	} else {
+		result = t.naclCall(slot)
+	}
+	if result == Restart || result == RestartUnlessHandled {
+		t.cut, t.slot = result, slot
+		// The flag may have been consumed by the wait itself.
+		t.attention.Store(true)
+		return
+	}
+	t.progress = nil
+	regs.RAX = uint64(result)
+}
+
+// Registers returns the guest's view of its registers: no host address is in it.
+// The data stack pointer stands for the stack pointer.
+func (t *Thread) Registers() Registers { return guestRegisters(t.ctx.Regs()) }
