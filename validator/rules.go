@@ -3,3 +3,110 @@ package validator
 // Rule is the identifier of a rule, the same in code, documentation, tests and
 // error messages.
 type Rule string
+
+// A ruleID is a Rule in one byte; 0 is "no rule is broken".
+type ruleID uint8
+
+const (
+	ruleNone ruleID = iota
+
+	ruleOpcode // no such instruction, or none that we know
+	rulePrefix
+	ruleLock
+	ruleRex
+	ruleVex
+	ruleBundle
+
+	ruleMemSegment
+	ruleMemRIP
+	ruleMemRange
+	ruleMemFS
+	ruleMoffs
+	ruleVsib
+	ruleString
+	ruleImplicit
+
+	ruleRSP
+	ruleR15
+
+	ruleJumpIndirect
+	ruleJumpRange
+	ruleJumpTarget
+	ruleRet
+	ruleFar
+
+	ruleStack
+	ruleSyscall
+	ruleSegment
+	ruleState
+	rulePrivileged
+	ruleCache
+	ruleIdentity
+	ruleRandom
+	ruleTsx
+	ruleVendor
+
+	ruleCount
+)
+
+// Verdicts of the NaCl columns of the table that are no rule of the halite
+// ABI: they lie above the rule identifiers.
+const (
+	verdictNo ruleID = 0x80 + iota
+	verdictOff
+	verdictRewrite
+	verdictSequence
+)
+
+// ruleText gives each rule its identifier and the sentence that an error ends
+// with: why, and what to do about it.
+var ruleText = [ruleCount]struct {
+	name Rule
+	text string
+}{
+	ruleNone:   {"", ""},
+	ruleOpcode: {"V-OPCODE", "no instruction that the ABI accepts has this encoding; the bytes may be data in the text, or an extension (AVX-512, XOP) to be switched off in the compiler"},
+	rulePrefix: {"V-PREFIX", "a prefix that this instruction does not take, or twice, or out of the order 65|64 67 66 f0|f2|f3 REX; assemble it with the toolchain's assembler"},
+	ruleLock:   {"V-LOCK", "lock is for read-modify-write instructions with a memory destination; drop the prefix"},
+	ruleRex:    {"V-REX", "REX bits that the instruction does not use, or REX where none may stand; use the canonical encoding"},
+	ruleVex:    {"V-VEX", "VEX behind other prefixes, or with fields set that the instruction does not use; use the canonical encoding"},
+	ruleBundle: {"V-BUNDLE", "the instruction crosses the end of its 32-byte bundle or of the text; align it with .bundle_align_mode 5"},
+
+	ruleMemSegment: {"V-MEM-SEG", "data access without %gs: and a 32-bit address; write %gs:disp(%e..), as halite cc does"},
+	ruleMemRIP:     {"V-MEM-RIP", "%rip-relative operand with a segment or address-size prefix, which would change what it reaches; drop the prefix"},
+	ruleMemRange:   {"V-MEM-RANGE", "%rip-relative operand outside the sandbox at this load offset; refer to a symbol of the same image"},
+	ruleMemFS:      {"V-MEM-FS", "the only %fs: access is `mov %fs:0x10,%r32`, the thread pointer (at the displacement that the loader uses)"},
+	ruleMoffs:      {"V-MEM-MOFFS", "absolute address in the instruction; write %gs:sym(,%eiz,1)"},
+	ruleVsib:       {"V-MEM-VSIB", "vector of addresses (gather); compile with -mno-gather or load the elements one by one"},
+	ruleString:     {"V-MEM-STRING", "string instructions address %es:, which no prefix replaces; call memcpy, memset or their kind"},
+	ruleImplicit:   {"V-MEM-IMPLICIT", "accesses memory that its operands do not bound; use loads and stores with explicit addresses"},
+
+	ruleRSP: {"V-RSP", "names the control stack pointer, which only call and ret may use; the data stack is %r14"},
+	ruleR15: {"V-R15", "writes %r15, the sandbox base; compile with -ffixed-r15"},
+
+	ruleJumpIndirect: {"V-JUMP-INDIRECT", "indirect branch outside the unit `and $-32,%eN; add %r15,%rN; jmp|call *%rN` in one bundle"},
+	ruleJumpRange:    {"V-JUMP-RANGE", "branch out of the text to a place that is not 32-byte aligned or not in the sandbox at this load offset"},
+	ruleJumpTarget:   {"V-JUMP-TARGET", "branch into the middle of an instruction or of an indirect jump unit"},
+	ruleRet:          {"V-RET", "only the one-byte ret (c3) leaves the control stack as call left it"},
+	ruleFar:          {"V-INSN-FAR", "far transfer: changes %cs"},
+
+	ruleStack:      {"V-INSN-STACK", "reads, writes or moves the control stack; use the data stack, %r14"},
+	ruleSyscall:    {"V-INSN-SYSCALL", "enters the kernel past the runtime; call a trampoline slot"},
+	ruleSegment:    {"V-INSN-SEGMENT", "reads or writes a segment register or base; %gs holds the sandbox"},
+	ruleState:      {"V-INSN-STATE", "loads or stores processor state that belongs to the host"},
+	rulePrivileged: {"V-INSN-PRIVILEGED", "privileged or for operating systems"},
+	ruleCache:      {"V-INSN-CACHE", "flushes, bypasses or hints past the cache, a tool for disturbing memory rows; use plain loads, stores and prefetcht0"},
+	ruleIdentity:   {"V-INSN-IDENTITY", "tells which processor runs the guest"},
+	ruleRandom:     {"V-INSN-RANDOM", "hardware random numbers; ask the runtime (getrandom)"},
+	ruleTsx:        {"V-INSN-TSX", "transactional memory"},
+	ruleVendor:     {"V-INSN-VENDOR", "of one maker's processors only (3DNow!, SSE4A, FMA4, XOP, TBM, LWP, SVM)"},
+}
+
+// Rules lists the identifiers of all rules of the halite ABI.
+func Rules() []Rule {
+	var l []Rule
+	for _, r := range ruleText[1:] {
+		l = append(l, r.name)
+	}
+	return l
+}

@@ -1,11 +1,124 @@
 package validator
 
-import "errors"
+import (
+	"fmt"
+	"math/bits"
+)
 
-// Validate checks text.
+// Validate decides whether text may be executed in a sandbox at o.Offset.
+//
+// The Result holds the reasons against it; the error return is for misuse
+// only: an ABI that is not built in, a text that is no multiple of a bundle or
+// does not fit into the sandbox. Nothing is executable unless the error is nil
+// and the result is OK.
+//
+// Preconditions: text does not change while Validate reads it.
 func Validate(text []byte, o Options) (Result, error) {
-	return Result{}, errors.New("validator: instruction tables are being built")
+	switch {
+	case o.ABI == Classic || o.ABI == X86_32:
+		return Result{}, fmt.Errorf("validator: the %s ABI is not supported by this version, only halite", o.ABI)
+	case o.ABI != Halite:
+		return Result{}, fmt.Errorf("validator: unknown %s", o.ABI)
+	case o.Offset%BundleSize != 0:
+		return Result{}, fmt.Errorf("validator: text offset %#x is not a multiple of %d", o.Offset, BundleSize)
+	case len(text)%BundleSize != 0:
+		return Result{}, fmt.Errorf("validator: text length %#x is not a multiple of %d; pad it with hlt (f4)", len(text), BundleSize)
+	case uint64(o.Offset)+uint64(len(text)) > 1<<32:
+		return Result{}, fmt.Errorf("validator: text of %#x bytes at offset %#x leaves the sandbox", len(text), o.Offset)
+	}
+	if o.ThreadPointer == 0 {
+		o.ThreadPointer = DefaultThreadPointer
+	}
+	if o.MaxErrors <= 0 {
+		o.MaxErrors = 10
+	}
+	bundles := len(text) / BundleSize
+	bitmap := make([]uint32, 2*bundles)
+	c := checker{
+		text:   text,
+		base:   int64(o.Offset),
+		thread: uint32(o.ThreadPointer),
+		starts: bitmap[:bundles],
+		jumped: bitmap[bundles:],
+	}
+	var r Result
+	c.scan(&r, &o)
+	for i, j := range c.jumped {
+		if j&^c.starts[i] != 0 {
+			c.findBadBranches(&r, &o)
+			break
+		}
+	}
+	return r, nil
 }
 
-// Disassemble returns the GNU syntax of the first instruction of code.
-func Disassemble(code []byte, pc uint64) (text string, n int) { return "(bad)", 1 }
+// scan walks over all bundles, collecting instruction starts, branch targets,
+// errors and thread pointer loads.
+func (c *checker) scan(r *Result, o *Options) {
+	for off := 0; off < len(c.text); off += BundleSize {
+		c.load(off)
+		var starts uint32
+		for p := uint(0); p < BundleSize; {
+			n, broken := c.step(p)
+			starts |= 1 << p
+			if broken != ruleNone {
+				c.report(r, o, p, n, broken)
+				if n == 0 {
+					// Where the next instruction begins is unknown. Do not
+					// blame the branches into this bundle for that.
+					starts |= ^uint32(0) << p
+					break
+				}
+			}
+			if c.threadLoad != 0 {
+				if o.CollectThreadPointerLoads && broken == ruleNone {
+					r.ThreadPointerLoads = append(r.ThreadPointerLoads, uint32(off+c.threadLoad))
+				}
+				c.threadLoad = 0
+			}
+			p += n
+		}
+		c.starts[off/BundleSize] = starts
+	}
+}
+
+// findBadBranches walks over the text once more to find who jumps to places
+// where no instruction starts.
+func (c *checker) findBadBranches(r *Result, o *Options) {
+	c.checkTargets = true
+	for off := 0; off < len(c.text); off += BundleSize {
+		c.load(off)
+		for s := c.starts[off/BundleSize]; s != 0; s &= s - 1 {
+			p := uint(bits.TrailingZeros32(s))
+			if n, broken := c.step(p); broken == ruleJumpTarget {
+				c.report(r, o, p, n, broken)
+			}
+		}
+	}
+}
+
+// report adds an error to the result, or notes that there was one too many.
+func (c *checker) report(r *Result, o *Options, p, n uint, id ruleID) {
+	if len(r.Errors) >= o.MaxErrors {
+		r.Truncated = true
+		return
+	}
+	off := c.bundle + int(p)
+	end := off + int(n)
+	if n == 0 {
+		// Unknown length: show what may belong to it.
+		end = min(off+15, len(c.text))
+	}
+	code := append([]byte(nil), c.text[off:end]...)
+	text, m := Disassemble(code, uint64(off))
+	if n == 0 && m > 0 && m < len(code) {
+		code = code[:m]
+	}
+	r.Errors = append(r.Errors, &Error{
+		Offset: uint32(off),
+		Rule:   ruleText[id].name,
+		Code:   code,
+		Detail: ruleText[id].text,
+		text:   text,
+	})
+}

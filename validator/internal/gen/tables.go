@@ -1,0 +1,543 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"go/format"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+// The generated tables, in words. For 64-bit mode:
+//
+//	legacyCells64[page][opcode]  page = ((map*6 + prefix) * 2) + W
+//	vexCells64[page][opcode]     page = (((map-1)*4 + pp) * 2 + W) * 2 + L
+//
+// where map is 0 (one byte), 1 (0f), 2 (0f 38), 3 (0f 3a), and prefix is one
+// of none, 66, f3, f2, 66 f3, 66 f2. A cell is 0 (no such instruction), or a
+// kind in its two upper bits and an index:
+//
+//	kind 0  no ModRM byte; the index is that of a form
+//	kind 1  narrow group: forms by reg field, 8 for mod=3, then 8 for memory
+//	kind 2  wide group: forms by the whole ModRM byte for mod=3 (64), then 8
+//
+// A form is what an instruction with that encoding does as far as a validator
+// cares; equal forms are one. The tables of 32-bit mode will be a second pair,
+// over the same forms.
+const (
+	prefixes  = 6
+	cellShift = 14
+	narrowLen = 16
+	wideLen   = 72
+)
+
+var prefixIndex = map[string]int{"": 0, "66": 1, "f3": 2, "f2": 3, "66 f3": 4, "66 f2": 5}
+
+// verdicts of the classic and x86-32 columns; 0 is yes.
+var naclVerdict = map[string]string{
+	"yes": "0", "no": "verdictNo", "off": "verdictOff", "rewrite": "verdictRewrite", "seq": "verdictSequence", "-": "verdictNo",
+}
+
+// A form, as Go source, so that equal ones compare equal.
+type form struct {
+	flags  string // Go expression
+	imm    int
+	halite string
+	clas   string
+	x32    string
+}
+
+func (f form) literal() string {
+	return fmt.Sprintf("{%s, %d, [3]ruleID{%s, %s, %s}}", f.flags, f.imm, f.halite, f.clas, f.x32)
+}
+
+// ruleConst is the Go name of the rule that the halite column names.
+func ruleConst(v string) string {
+	if v == "yes" {
+		return "0"
+	}
+	s := ""
+	for _, w := range strings.Split(v, "-") {
+		s += w[:1] + strings.ToLower(w[1:])
+	}
+	return "rule" + s
+}
+
+func makeForm(r *row) (form, error) {
+	var fl []string
+	add := func(s string) { fl = append(fl, s) }
+	vvvv := false
+	for _, o := range r.operands {
+		name, access, ok := strings.Cut(o, ":")
+		if !ok {
+			return form{}, fmt.Errorf("operand %q", o)
+		}
+		name = strings.TrimSuffix(name, ".y")
+		written := strings.Contains(access, "w")
+		gpr := func(field string, bits string) {
+			add("f" + field + "GPR")
+			if written {
+				add("f" + field + "Written")
+			}
+			if bits == "8" {
+				add("f" + field + "8")
+			}
+		}
+		isBits := func(s string) bool {
+			return s == "8" || s == "16" || s == "32" || s == "64" || s == "N"
+		}
+		switch {
+		case name == "mem":
+			add("fMem")
+		case strings.HasPrefix(name, "opreg") && isBits(name[5:]):
+			add("fOpExt")
+			gpr("Op", name[5:])
+		case strings.HasPrefix(name, "reg") && isBits(name[3:]):
+			add("fRegExt")
+			gpr("Reg", name[3:])
+		case strings.HasPrefix(name, "rm") && isBits(name[2:]):
+			add("fRmExt")
+			gpr("Rm", name[2:])
+		case strings.HasPrefix(name, "vreg") && isBits(name[4:]):
+			vvvv = true
+			gpr("Vex", "")
+		case name == "xreg":
+			add("fRegExt")
+		case name == "xrm":
+			add("fRmExt")
+		case name == "xvvvv":
+			vvvv = true
+		case name == "mmreg", name == "mmrm", name == "xis4", name == "sreg", name == "creg",
+			name == "sti", name == "st0", name == "xmm0":
+		case strings.HasPrefix(name, "imm"), strings.HasPrefix(name, "rel"), strings.HasPrefix(name, "moffs"):
+		case strings.HasPrefix(name, "acc"), strings.HasPrefix(name, "cx"), strings.HasPrefix(name, "dx"),
+			strings.HasPrefix(name, "port"), strings.HasPrefix(name, "esDI"), strings.HasPrefix(name, "dsSI"),
+			strings.HasPrefix(name, "dsBX"):
+		default:
+			return form{}, fmt.Errorf("operand %q is of no kind that we know", o)
+		}
+	}
+	if r.form == "mem" && !has(fl, "fMem") {
+		return form{}, fmt.Errorf("memory form without a memory operand")
+	}
+	if r.vex != "" {
+		switch {
+		case strings.Contains(r.vex, ".vvvv"):
+			// The original lets vvvv be anything in some forms that have no
+			// operand there. CPUs raise #UD, and so does the halite ABI.
+			if vvvv {
+				add("fVexUsed")
+			} else {
+				add("fVexLoose")
+			}
+		case vvvv:
+			return form{}, fmt.Errorf("an operand is in vvvv, which must be 1111")
+		}
+	}
+	imm := 0
+	for _, i := range r.imm {
+		imm += immSize[i]
+		switch i {
+		case "is4":
+			add("fIs4")
+		case "rel8":
+			add("fRel8")
+		case "rel32":
+			add("fRel32")
+		}
+	}
+	if r.suffix != "" {
+		imm++
+		add("fSuffix")
+	}
+	if r.w == "norex" {
+		add("fNoREX")
+	}
+	if r.zx == "yes" {
+		add("fZeroExtends")
+	}
+	for _, f := range r.flags {
+		switch f {
+		case "lock":
+			add("fLock")
+		case "noaccess":
+			// A prefetch touches caches and translations of its address; only
+			// lea and nop touch nothing.
+			if strings.HasPrefix(r.name, "prefetch") || r.name == "nop/reserved" {
+				add("fHint")
+			} else {
+				add("fAddressOnly")
+			}
+		case "rep", "condrep", "branch_hint", "modif":
+			// Of use to the other ABIs only.
+		default:
+			return form{}, fmt.Errorf("flag %q", f)
+		}
+	}
+	if r.name == "ret" {
+		add("fRet")
+	}
+	if r.name == "lea" {
+		add("fLea")
+		if !has(fl, "fAddressOnly") {
+			return form{}, fmt.Errorf("lea accesses memory?")
+		}
+	}
+	sort.Strings(fl)
+	fl = uniq(fl)
+	expr := strings.Join(fl, " | ")
+	if expr == "" {
+		expr = "0"
+	}
+	nc, ok1 := naclVerdict[r.classic]
+	nx, ok2 := naclVerdict[r.x32]
+	if !ok1 || !ok2 {
+		return form{}, fmt.Errorf("verdicts %q %q", r.x32, r.classic)
+	}
+	return form{expr, imm, ruleConst(r.halite), nc, nx}, nil
+}
+
+func has(l []string, s string) bool {
+	for _, x := range l {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}
+
+func uniq(l []string) []string {
+	var o []string
+	for i, s := range l {
+		if i == 0 || s != l[i-1] {
+			o = append(o, s)
+		}
+	}
+	return o
+}
+
+// A cell collects the forms of one opcode before it is put into a group.
+type cell struct {
+	direct *form
+	reg    [64]*form // by ModRM byte minus c0
+	mem    [8]*form
+	modrm  bool
+}
+
+type cellKey struct {
+	vex  bool
+	page int
+	op   int
+}
+
+func tables(rows []*row) ([]byte, error) {
+	cells := map[cellKey]*cell{}
+	var exact []string
+	var suffixes [4]uint64
+	for _, r := range rows {
+		if r.classic == "-" {
+			continue // not encodable in 64-bit mode
+		}
+		fail := func(f string, a ...any) error {
+			return fmt.Errorf("%s (%s): %s", r.name, r.encoding(), fmt.Sprintf(f, a...))
+		}
+		if strings.HasPrefix(r.vex, "XOP") {
+			continue // 8f with mod=3 is refused as a whole
+		}
+		if strings.Contains(r.name, "nop") && r.modrm == "" && len(r.opcode) > 1 {
+			if len(r.opcode) > 3 {
+				if r.halite != "yes" {
+					return nil, fail("padding that is refused")
+				}
+				exact = append(exact, strings.Join(append(append([]string{}, r.prefix...), r.opcode...), ""))
+			}
+			// 40 90 and 48 90 are covered by 90 with and without W.
+			continue
+		}
+		f, err := makeForm(r)
+		if err != nil {
+			return nil, fail("%v", err)
+		}
+		// Split the opcode into map, opcode byte and, for some, a fixed ModRM.
+		ops := append([]string{}, r.opcode...)
+		opmap := 0
+		isVex := r.vex != ""
+		if isVex {
+			opmap, err = strconv.Atoi(strings.TrimPrefix(strings.Split(r.vex, ".")[1], "m"))
+			if err != nil || opmap < 1 || opmap > 3 {
+				return nil, fail("map")
+			}
+		} else if ops[0] == "0f" {
+			opmap, ops = 1, ops[1:]
+			if len(ops) > 1 && (ops[0] == "38" || ops[0] == "3a") {
+				opmap = 2
+				if ops[0] == "3a" {
+					opmap = 3
+				}
+				ops = ops[1:]
+			}
+		}
+		plus := strings.HasSuffix(ops[0], "+r")
+		op64, err := strconv.ParseUint(strings.TrimSuffix(ops[0], "+r"), 16, 8)
+		if err != nil {
+			return nil, fail("opcode")
+		}
+		op := int(op64)
+		fixed, fixedCount := -1, 1
+		if len(ops) == 2 && r.modrm == "" {
+			v, err := strconv.ParseUint(strings.TrimSuffix(ops[1], "+r"), 16, 8)
+			if err != nil || v < 0xc0 {
+				return nil, fail("ModRM byte %s", ops[1])
+			}
+			if fixed = int(v); strings.HasSuffix(ops[1], "+r") {
+				fixedCount = 8
+			}
+		} else if len(ops) != 1 {
+			return nil, fail("opcode is too long")
+		}
+		if r.suffix != "" {
+			v, err := strconv.ParseUint(r.suffix[1:], 16, 8)
+			if err != nil {
+				return nil, fail("suffix")
+			}
+			suffixes[v>>6] |= 1 << (v & 63)
+		}
+		var pages []int
+		if isVex {
+			w, l, pp := field(r.vex, "W"), field(r.vex, "L"), field(r.vex, "p")
+			if w < 0 || l < 0 || pp < 0 {
+				return nil, fail("VEX fields")
+			}
+			// The file numbers pp as the bits do: none, 66, f3, f2.
+			pages = []int{(((opmap-1)*4+pp)*2+w)*2 + l}
+		} else {
+			p, ok := prefixIndex[strings.Join(r.prefix, " ")]
+			if !ok {
+				if r.halite == "yes" || r.classic == "yes" {
+					return nil, fail("prefixes")
+				}
+				continue // f0 as part of an opcode: lock is not for it
+			}
+			base := (opmap*prefixes + p) * 2
+			switch r.w {
+			case "*":
+				pages = []int{base, base + 1}
+			case "0", "norex":
+				pages = []int{base}
+			case "1":
+				pages = []int{base + 1}
+			default:
+				return nil, fail("W=%q", r.w)
+			}
+		}
+		count := 1
+		if plus {
+			count = 8
+		}
+		for _, pg := range pages {
+			for i := 0; i < count; i++ {
+				k := cellKey{isVex, pg, op + i}
+				c := cells[k]
+				if c == nil {
+					c = &cell{}
+					cells[k] = c
+				}
+				put := func(slot **form) error {
+					if *slot != nil && **slot != f {
+						// 90 is both nop and xchg of the accumulator with
+						// itself; the form of xchg covers both.
+						if opmap == 0 && op+i == 0x90 {
+							if r.name == "xchg" {
+								*slot = &f
+							}
+							return nil
+						}
+						return fail("conflicts with another row: %s and %s", f.literal(), (*slot).literal())
+					}
+					*slot = &f
+					return nil
+				}
+				switch {
+				case fixed >= 0:
+					c.modrm = true
+					for j := 0; j < fixedCount; j++ {
+						if err := put(&c.reg[fixed-0xc0+j]); err != nil {
+							return nil, err
+						}
+					}
+				case r.form == "":
+					if err := put(&c.direct); err != nil {
+						return nil, err
+					}
+				default:
+					c.modrm = true
+					lo, hi := 0, 7
+					if r.modrm != "/r" {
+						lo = int(r.modrm[1] - '0')
+						hi = lo
+					}
+					for d := lo; d <= hi; d++ {
+						if r.form == "mem" {
+							if err := put(&c.mem[d]); err != nil {
+								return nil, err
+							}
+							continue
+						}
+						for j := 0; j < 8; j++ {
+							if err := put(&c.reg[d*8+j]); err != nil {
+								return nil, err
+							}
+						}
+					}
+				}
+				if c.modrm && c.direct != nil {
+					return nil, fail("with and without ModRM")
+				}
+			}
+		}
+	}
+	return emit(cells, exact, suffixes)
+}
+
+// field returns the digit behind the letter in a VEX description, or -1.
+func field(vex, letter string) int {
+	for _, f := range strings.Split(vex, ".")[2:] {
+		if strings.HasPrefix(f, letter) && len(f) == len(letter)+1 {
+			return int(f[len(letter)] - '0')
+		}
+	}
+	return -1
+}
+
+func emit(cells map[cellKey]*cell, exact []string, suffixes [4]uint64) ([]byte, error) {
+	var keys []cellKey
+	for k := range cells {
+		keys = append(keys, k)
+	}
+	sort.Slice(keys, func(i, j int) bool {
+		a, b := keys[i], keys[j]
+		if a.vex != b.vex {
+			return !a.vex
+		}
+		if a.page != b.page {
+			return a.page < b.page
+		}
+		return a.op < b.op
+	})
+	forms := []string{"{0, 0, [3]ruleID{ruleOpcode, verdictNo, verdictNo}}"}
+	formOf := map[string]int{}
+	index := func(f *form) int {
+		if f == nil {
+			return 0
+		}
+		lit := f.literal()
+		i, ok := formOf[lit]
+		if !ok {
+			i = len(forms)
+			formOf[lit] = i
+			forms = append(forms, lit)
+		}
+		return i
+	}
+	var narrow, wide []string
+	narrowOf, wideOf := map[string]int{}, map[string]int{}
+	group := func(l *[]string, m map[string]int, g []int) int {
+		s := strings.Trim(strings.ReplaceAll(fmt.Sprint(g), " ", ", "), "[]")
+		i, ok := m[s]
+		if !ok {
+			i = len(*l)
+			m[s] = i
+			*l = append(*l, s)
+		}
+		return i
+	}
+	value := map[cellKey]int{}
+	for _, k := range keys {
+		c := cells[k]
+		if !c.modrm {
+			value[k] = index(c.direct)
+			continue
+		}
+		g := make([]int, 0, wideLen)
+		isWide := false
+		for d := 0; d < 8; d++ {
+			for j := 0; j < 8; j++ {
+				x := index(c.reg[d*8+j])
+				if x != index(c.reg[d*8]) {
+					isWide = true
+				}
+				g = append(g, x)
+			}
+		}
+		for d := 0; d < 8; d++ {
+			g = append(g, index(c.mem[d]))
+		}
+		if isWide {
+			value[k] = 2<<cellShift | group(&wide, wideOf, g)
+			continue
+		}
+		n := make([]int, 0, narrowLen)
+		for d := 0; d < 8; d++ {
+			n = append(n, g[d*8])
+		}
+		value[k] = 1<<cellShift | group(&narrow, narrowOf, append(n, g[64:]...))
+	}
+	if len(forms) >= 1<<cellShift || len(narrow) >= 1<<cellShift {
+		return nil, fmt.Errorf("too many forms or groups for a cell")
+	}
+
+	var b bytes.Buffer
+	b.WriteString("// Code generated by internal/gen from instructions.txt. DO NOT EDIT.\n\npackage validator\n\n")
+	b.WriteString("// What an instruction does, as far as a validator cares.\nvar forms = [...]form{\n")
+	for i, f := range forms {
+		fmt.Fprintf(&b, "%d: %s,\n", i, f)
+	}
+	b.WriteString("}\n\n// Forms by the reg field: 8 for registers, 8 for memory.\nvar narrowGroups = [...][16]uint16{\n")
+	for i, g := range narrow {
+		fmt.Fprintf(&b, "%d: {%s},\n", i, g)
+	}
+	b.WriteString("}\n\n// Forms by ModRM byte minus c0 for registers (64), by the reg field for memory (8).\nvar wideGroups = [...][72]uint16{\n")
+	for i, g := range wide {
+		fmt.Fprintf(&b, "%d: {%s},\n", i, g)
+	}
+	b.WriteString("}\n\n")
+	for _, isVex := range []bool{false, true} {
+		name, doc := "legacyCells64", "Cells of 64-bit mode by ((map*6 + prefix)*2) + W and opcode."
+		if isVex {
+			name, doc = "vexCells64", "Cells of VEX encodings by (((map-1)*4 + pp)*2 + W)*2 + L and opcode."
+		}
+		fmt.Fprintf(&b, "// %s\nvar %s = [48][256]uint16{\n", doc, name)
+		page := -1
+		for _, k := range keys {
+			if k.vex != isVex {
+				continue
+			}
+			if k.page != page {
+				if page >= 0 {
+					b.WriteString("},\n")
+				}
+				page = k.page
+				fmt.Fprintf(&b, "%d: {\n", page)
+			}
+			fmt.Fprintf(&b, "%#02x: %#x,\n", k.op, value[k])
+		}
+		b.WriteString("},\n}\n\n")
+	}
+	b.WriteString("// Padding that is accepted as these very bytes.\nvar paddings = [...]string{\n")
+	sort.Slice(exact, func(i, j int) bool {
+		if len(exact[i]) != len(exact[j]) {
+			return len(exact[i]) < len(exact[j])
+		}
+		return exact[i] < exact[j]
+	})
+	for _, e := range exact {
+		b.WriteString("\"")
+		for i := 0; i < len(e); i += 2 {
+			b.WriteString("\\x" + e[i:i+2])
+		}
+		b.WriteString("\",\n")
+	}
+	fmt.Fprintf(&b, "}\n\n// The bytes that end a 3DNow! instruction.\nvar suffixes3DNow = [4]uint64{%#x, %#x, %#x, %#x}\n", suffixes[0], suffixes[1], suffixes[2], suffixes[3])
+	return format.Source(b.Bytes())
+}
