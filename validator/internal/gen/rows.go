@@ -302,6 +302,8 @@ func (p *policyRule) matches(r *row) bool {
 			have = []string{r.name}
 		case "prefix":
 			have = []string{strings.Join(r.prefix, " ")}
+		case "vex":
+			have = []string{r.vex}
 		case "opcode":
 			have = []string{strings.Join(r.opcode, " ")}
 		case "modrm":
