@@ -1,0 +1,349 @@
+package ld
+
+import (
+	"fmt"
+	"path"
+	"runtime"
+	"strings"
+	"sync"
+
+	"github.com/halite-run/halite/loader"
+)
+
+// graph is one loading operation: the objects that it adds to the linker's. They
+// become visible when it succeeds.
+type graph struct {
+	l       *Linker
+	modules int // TLS modules before the operation
+	added   []*object
+	missing func(*object, string, error) error // what to do about a missing library; nil: fail
+}
+
+func (l *Linker) newGraph() *graph { return &graph{l: l, modules: len(l.tls)} }
+
+// add makes an object of a file.
+func (g *graph) add(name, at string, id any, file *loader.File, parent *object) *object {
+	g.l.serial++
+	o := &object{
+		name: name, path: at, id: id, file: file, dyn: file.Dynamic, parent: parent,
+		serial: g.l.serial, ready: make(chan struct{}), names: []string{name},
+	}
+	if strings.Contains(at, "/") {
+		o.origin = path.Dir(at)
+	}
+	g.added = append(g.added, o)
+	return o
+}
+
+// all calls fn for every object that can be found, until it returns true.
+func (g *graph) all(fn func(*object) bool) *object {
+	for _, list := range [][]*object{g.l.objects, g.added} {
+		for _, o := range list {
+			if o.state < stateClosing && fn(o) {
+				return o
+			}
+		}
+	}
+	return nil
+}
+
+// byName finds an object that a name means: one that was asked for by it before,
+// or whose DT_SONAME it is, or whose path.
+func (g *graph) byName(name string) *object {
+	o := g.all(func(o *object) bool {
+		for _, n := range o.names {
+			if n == name {
+				return true
+			}
+		}
+		return o.path == name && strings.Contains(name, "/")
+	})
+	if o != nil || strings.Contains(name, "/") {
+		return o
+	}
+	o = g.all(func(o *object) bool { return o.dyn != nil && o.dyn.SoName == name })
+	if o != nil {
+		o.names = append(o.names, name)
+	}
+	return o
+}
+
+// byFile finds an object that was read from the same file.
+func (g *graph) byFile(path string, id any) *object {
+	return g.all(func(o *object) bool {
+		return id != nil && o.id == id || id == nil && o.id == nil && o.path == path
+	})
+}
+
+// need returns the object that a name means for from, reading it if necessary.
+func (g *graph) need(name string, from *object) (*object, error) {
+	if o := g.byName(name); o != nil {
+		return o, nil
+	}
+	c, err := g.find(name, from)
+	if err != nil {
+		return nil, err
+	}
+	if c.object != nil {
+		c.object.names = append(c.object.names, name)
+		return c.object, nil
+	}
+	if c.file.Dynamic == nil {
+		return nil, fmt.Errorf("%s: not a shared library: it has no dynamic section", c.path)
+	}
+	if c.file.Type == loader.TypeProgram || c.file.Dynamic.Flags1&loader.DF1PIE != 0 {
+		return nil, fmt.Errorf("%s: a program cannot be loaded as a library", c.path)
+	}
+	if n := len(g.l.objects) + len(g.added); n >= g.l.cfg.MaxObjects {
+		return nil, fmt.Errorf("%s: more than %d objects", c.path, g.l.cfg.MaxObjects)
+	}
+	return g.add(name, c.path, c.id, c.file, from), nil
+}
+
+// complete adds everything that the added objects need, breadth first.
+func (g *graph) complete() error {
+	for i := 0; i < len(g.added); i++ {
+		o := g.added[i]
+		if o.dyn == nil {
+			continue
+		}
+		for _, name := range o.dyn.Needed {
+			dep, err := g.need(name, o)
+			if err != nil {
+				if g.missing != nil {
+					err = g.missing(o, name, err)
+				}
+				if err != nil {
+					return err
+				}
+				continue
+			}
+			o.deps = append(o.deps, dep)
+		}
+	}
+	for _, o := range g.added {
+		o.closure = closureOf(o)
+	}
+	return nil
+}
+
+// closureOf lists an object and all that it needs, breadth first.
+func closureOf(root *object) []*object {
+	list := []*object{root}
+	seen := map[*object]bool{root: true}
+	for i := 0; i < len(list); i++ {
+		for _, d := range list[i].deps {
+			if !seen[d] {
+				seen[d] = true
+				list = append(list, d)
+			}
+		}
+	}
+	return list
+}
+
+// checkVersions makes sure that every version that an added object requires is
+// defined by the object that it is required of.
+func (g *graph) checkVersions(report func(error)) {
+	for _, o := range g.added {
+		if o.dyn == nil {
+			continue
+		}
+		for i := range o.dyn.Verneed {
+			need := &o.dyn.Verneed[i]
+			dep := g.byName(need.File)
+			if dep == nil || dep.dyn == nil {
+				continue
+			}
+			if len(dep.dyn.Verdef) == 0 {
+				g.l.trace("%s: no version information, required by %s", dep, o)
+				continue
+			}
+			for _, v := range need.Versions {
+				if dep.dyn.DefinesVersion(v.Name) {
+					continue
+				}
+				if v.Weak {
+					g.l.warn("%s: weak version %s not defined, needed by %s", dep, v.Name, o)
+					continue
+				}
+				report(fmt.Errorf("%s: version %s not defined, needed by %s", dep, v.Name, o))
+			}
+		}
+	}
+}
+
+// loadInitial loads a dynamic program.
+func (l *Linker) loadInitial(g *graph, main *object) error {
+	main.initial = true
+	for _, name := range l.cfg.Preload {
+		o, err := g.need(name, nil)
+		if err != nil {
+			l.warn("LD_PRELOAD: %v: ignored", err)
+			continue
+		}
+		if o != main {
+			main.deps = append(main.deps, o)
+		}
+	}
+	if err := g.complete(); err != nil {
+		return err
+	}
+	l.global = main.closure
+	for _, o := range g.added {
+		o.initial, o.global, o.scope = true, true, main.closure
+	}
+	if err := l.install(g); err != nil {
+		return err
+	}
+	l.start = &batch{list: initOrder(main), preinit: main}
+	return nil
+}
+
+// install gives the added objects their places, validates, relocates and maps
+// them, and makes them visible.
+func (l *Linker) install(g *graph) error {
+	var err error
+	g.checkVersions(func(e error) {
+		if err == nil {
+			err = e
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for _, o := range g.added {
+		if err := l.prepare(o); err != nil {
+			return err
+		}
+		l.trace("%s: at %#x", o, o.bias)
+	}
+	if err := l.checkTexts(g.added); err != nil {
+		return err
+	}
+	if err := l.placeTLS(g.added); err != nil {
+		return err
+	}
+	clear(l.cache)
+	// Dependencies first: a copy relocation wants its source relocated.
+	work := int64(maxWork)
+	for i := len(g.added) - 1; i >= 0; i-- {
+		if err := l.relocate(g.added[i], &work); err != nil {
+			return err
+		}
+	}
+	for _, o := range g.added {
+		if err := l.publish(o); err != nil {
+			return err
+		}
+	}
+	for _, o := range g.added {
+		if err := o.image.Commit(true); err != nil {
+			return err
+		}
+	}
+	// From here on the guest's other threads can see what is being loaded, if
+	// they guess where it is.
+	for _, o := range g.added {
+		if err := o.image.InstallText(); err != nil {
+			return err
+		}
+	}
+	l.objects = append(l.objects, g.added...)
+	l.chain()
+	for _, o := range g.added {
+		o.file.ReleaseContents()
+		o.resolved = nil
+		o.state = stateLive
+		o.nodelete = o.nodelete || o.dyn.Flags1&loader.DF1NoDelete != 0
+	}
+	l.adds += uint64(len(g.added))
+	return nil
+}
+
+// prepare finds a place for an object: one that the same file left behind, or
+// a new one.
+func (l *Linker) prepare(o *object) error {
+	_, size := o.file.Extent()
+	for i, r := range l.retired {
+		if _, n := r.Extent(); n != size {
+			continue
+		}
+		if m, ok := l.loader.PrepareAgain(l.cfg.Cage, o.file, r); ok {
+			l.retired = append(l.retired[:i], l.retired[i+1:]...)
+			o.image, o.bias = m, m.Bias
+			return nil
+		}
+	}
+	m, err := l.loader.Prepare(l.cfg.Cage, o.file, loader.Anywhere)
+	if err != nil {
+		return err
+	}
+	o.image, o.bias = m, m.Bias
+	return nil
+}
+
+// checkTexts validates the code of several objects at once. The first object's
+// error wins, whatever the order of the work.
+func (l *Linker) checkTexts(list []*object) error {
+	if l.withoutText {
+		return nil
+	}
+	errs := make([]error, len(list))
+	var wg sync.WaitGroup
+	gate := make(chan struct{}, runtime.GOMAXPROCS(0))
+	for i, o := range list {
+		wg.Add(1)
+		gate <- struct{}{}
+		go func() {
+			defer func() { <-gate; wg.Done() }()
+			errs[i] = o.image.CheckText()
+		}()
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rollback undoes a loading operation that failed.
+func (l *Linker) rollback(g *graph) {
+	for i := len(g.added) - 1; i >= 0; i-- {
+		o := g.added[i]
+		l.unpublish(o)
+		if o.image != nil {
+			place, err := o.image.Discard()
+			if err != nil {
+				l.warn("%s: after a failed load: %v", o, err)
+			}
+			if place != nil {
+				l.retired = append(l.retired, place)
+			}
+			o.image = nil
+		}
+		o.state = stateGone
+		for name, b := range l.unique {
+			if b.object == o {
+				delete(l.unique, name)
+			}
+		}
+	}
+	l.tls = l.tls[:min(g.modules, len(l.tls))]
+	l.objects = keep(l.objects, func(o *object) bool { return o.state != stateGone })
+	l.global = keep(l.global, func(o *object) bool { return o.state != stateGone })
+	clear(l.cache)
+	l.chain()
+}
+
+func keep(list []*object, ok func(*object) bool) []*object {
+	var out []*object
+	for _, o := range list {
+		if ok(o) {
+			out = append(out, o)
+		}
+	}
+	return out
+}

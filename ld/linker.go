@@ -1,0 +1,275 @@
+package ld
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"syscall"
+
+	"github.com/halite-run/halite/internal/cage"
+	"github.com/halite-run/halite/internal/safemem"
+	"github.com/halite-run/halite/loader"
+)
+
+// File is an open file of the domain's name space. A file that implements
+// Identifier is recognised under another name; so is an *os.File.
+type File interface {
+	io.ReaderAt
+	io.Closer
+}
+
+// Identifier tells files apart. The value must be comparable.
+type Identifier interface{ Identity() any }
+
+// Config is what a Linker works with.
+type Config struct {
+	// Cage is where objects are put. Closure needs none.
+	Cage *cage.Cage
+
+	// Open opens a file of the domain's name space by its guest path, which may
+	// be relative to the domain's working directory.
+	Open func(path string) (f File, size int64, err error)
+
+	LibraryPath []string // LD_LIBRARY_PATH
+	DefaultPath []string // nil: /lib, /usr/lib, /usr/local/lib
+	Preload     []string // LD_PRELOAD
+
+	// ThreadPointerDisp is where the engine keeps the thread pointer; see
+	// loader.Loader.
+	ThreadPointerDisp int32
+
+	Trace func(string) // each decision, as LD_DEBUG shows them; may be nil
+	Warn  func(string) // what is odd but no error; may be nil
+
+	MaxObjects int // 0: 1024
+}
+
+// DefaultPath is where libraries are searched last.
+var DefaultPath = []string{"/lib", "/usr/lib", "/usr/local/lib"}
+
+const defaultMaxObjects = 1024
+
+// Linker links one domain.
+type Linker struct {
+	cfg    Config
+	loader loader.Loader
+	mem    safemem.Memory
+
+	mu      sync.Mutex
+	main    *object
+	objects []*object          // live and closing ones, in load order
+	global  []*object          // the global scope
+	handles map[uint32]*object // by link_map
+	unique  map[string]binding // STB_GNU_UNIQUE definitions
+	cache   map[cacheKey]binding
+	retired []*loader.Retired
+	guest   arena
+	adds    uint64 // for dl_iterate_phdr
+	subs    uint64
+	serial  int
+
+	tls     []*object // by module id - 1; nil: unloaded
+	tlsEnd  uint32    // bytes of static TLS given out below the thread pointer
+	tlsMax  uint32    // strictest alignment among initial modules
+	started bool      // the initial objects are complete
+
+	batches map[int][]*batch // constructors to run, by thread
+	waiting map[int]int      // thread that waits -> thread that it waits for
+	start   *batch           // of the initial objects, until claimed
+	finis   []*object        // in the order in which constructors began
+	exiting *finalizer
+	closing map[uint32]*finalizer
+	token   uint32
+	errors  map[int]string // last message, by thread
+
+	// withoutText is set by the tests of this package, which link files that the
+	// validator refuses. They are loaded without their code: no page of theirs is
+	// ever executable.
+	withoutText bool
+}
+
+// New makes a linker.
+func New(cfg Config) *Linker {
+	if cfg.DefaultPath == nil {
+		cfg.DefaultPath = DefaultPath
+	}
+	if cfg.MaxObjects == 0 {
+		cfg.MaxObjects = defaultMaxObjects
+	}
+	l := &Linker{
+		cfg:     cfg,
+		loader:  loader.Loader{ThreadPointer: cfg.ThreadPointerDisp},
+		handles: map[uint32]*object{},
+		unique:  map[string]binding{},
+		cache:   map[cacheKey]binding{},
+		batches: map[int][]*batch{},
+		waiting: map[int]int{},
+		closing: map[uint32]*finalizer{},
+		errors:  map[int]string{},
+	}
+	if cfg.Cage != nil {
+		l.mem = safemem.New(cfg.Cage.Base())
+		l.guest = arena{cage: cfg.Cage, mem: l.mem}
+	}
+	return l
+}
+
+// object is a loaded file and its place in the graph.
+type object struct {
+	name   string // what it was asked for by, or its path
+	path   string // where it was found
+	origin string // directory of path, for $ORIGIN; "" when unknown
+	names  []string
+	id     any
+	file   *loader.File
+	dyn    *loader.Dynamic
+	image  *loader.Image
+	bias   uint32
+	serial int
+
+	parent  *object   // the object that first needed it
+	deps    []*object // DT_NEEDED, in order; for the program, after the preloaded ones
+	closure []*object // itself and everything it needs, breadth first
+	scope   []*object // closure of the object whose loading brought it in
+	deep    bool      // RTLD_DEEPBIND: scope before the global one
+
+	initial  bool // part of the program: never unloaded
+	nodelete bool
+	global   bool
+	refs     int                  // handles that dlopen gave out
+	bound    map[*object]struct{} // objects outside closure that relocations refer to
+	state    state
+
+	tlsID     int    // module id, 0 without thread-local storage
+	tlsOffset uint32 // initial modules: how far below the thread pointer
+
+	link     uint32 // guest address of its link_map: also the handle
+	nameAddr uint32
+	phdr     uint32
+	blocks   []block // guest memory of ours
+
+	init     initState
+	initBy   int
+	ready    chan struct{} // closed when the constructors are done
+	fini     bool          // destructors are done or under way
+	resolved []binding     // by symbol index, while relocating
+}
+
+type state uint8
+
+const (
+	stateNew state = iota
+	stateLive
+	stateClosing // destructors run: invisible to look-ups, still mapped
+	stateGone
+)
+
+// String names the object in messages.
+func (o *object) String() string {
+	if o.path != "" {
+		return o.path
+	}
+	return o.name
+}
+
+func (l *Linker) trace(format string, args ...any) {
+	if l.cfg.Trace != nil {
+		l.cfg.Trace(fmt.Sprintf(format, args...))
+	}
+}
+
+func (l *Linker) warn(format string, args ...any) {
+	if l.cfg.Warn != nil {
+		l.cfg.Warn(fmt.Sprintf(format, args...))
+	}
+	l.trace(format, args...)
+}
+
+// Program is a loaded program, ready to be entered.
+type Program struct {
+	Name    string
+	Entry   uint32 // offsets in the sandbox
+	Bias    uint32
+	Phdr    uint32 // program headers for AT_PHDR, 0 when they are not loaded
+	Phnum   int
+	Phent   int
+	Dynamic bool // the linker serves it; otherwise it is on its own
+	End     uint32
+}
+
+// LoadProgram loads a program and everything it needs. name is what errors say
+// and what $ORIGIN is derived from. It does not close f.
+//
+// Preconditions: called once.
+func (l *Linker) LoadProgram(name string, f File, size int64) (*Program, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.main != nil {
+		return nil, errors.New("ld: a program is loaded already")
+	}
+	file, err := loader.ReadELF(f, size, name)
+	if err != nil {
+		return nil, err
+	}
+	if file.Entry == 0 {
+		return nil, fmt.Errorf("%s: a shared library without an entry point cannot be run", name)
+	}
+	if file.Interp == "" {
+		return l.loadStatic(name, file)
+	}
+	g := l.newGraph()
+	main := g.add(name, name, identity(f), file, nil)
+	l.main = main
+	if err := l.loadInitial(g, main); err != nil {
+		l.rollback(g)
+		l.main = nil
+		return nil, err
+	}
+	l.started = true
+	p := l.program(main.image)
+	p.Phdr = main.phdr
+	p.Dynamic = true
+	return p, nil
+}
+
+func (l *Linker) loadStatic(name string, file *loader.File) (*Program, error) {
+	m, err := l.loader.Map(l.cfg.Cage, file, loader.Anywhere)
+	if err != nil {
+		return nil, err
+	}
+	l.trace("%s: static, bias %#x", name, m.Bias)
+	o := &object{name: name, path: name, file: file, dyn: file.Dynamic, image: m, bias: m.Bias, initial: true, state: stateLive}
+	l.main = o
+	l.objects = []*object{o}
+	file.ReleaseContents()
+	p := l.program(m)
+	if file.PhdrAddr != 0 {
+		p.Phdr = file.PhdrAddr + m.Bias
+	}
+	return p, nil
+}
+
+func (l *Linker) program(m *loader.Image) *Program {
+	lo, size := m.Extent()
+	return &Program{
+		Name: m.File.Name, Entry: m.File.Entry + m.Bias, Bias: m.Bias,
+		Phnum: m.File.PhdrNum, Phent: 56, End: uint32(uint64(lo) + size),
+	}
+}
+
+// identity tells a file from others, nil when it cannot.
+func identity(f File) any {
+	switch f := f.(type) {
+	case Identifier:
+		return f.Identity()
+	case *os.File:
+		if info, err := f.Stat(); err == nil {
+			if st, ok := info.Sys().(*syscall.Stat_t); ok {
+				return [2]uint64{st.Dev, st.Ino}
+			}
+		}
+	}
+	return nil
+}

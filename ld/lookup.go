@@ -1,0 +1,221 @@
+package ld
+
+import (
+	"fmt"
+
+	"github.com/halite-run/halite/loader"
+)
+
+// binding is what a symbol reference came to.
+type binding struct {
+	object *object // nil: undefined (and weak)
+	index  uint32
+	symbol loader.Symbol
+	class  class
+}
+
+// class distinguishes look-ups that may give different answers for one symbol.
+type class uint8
+
+const (
+	classNone class = iota // not looked up yet
+	classData              // a canonical PLT entry of the program counts
+	classCall              // it does not
+	classCopy              // nor does the object that asks
+)
+
+// value is the address of the symbol in the sandbox.
+func (b *binding) value() uint64 {
+	if b.object == nil {
+		return 0
+	}
+	if b.symbol.Section == loader.ShnAbs {
+		return b.symbol.Value
+	}
+	return b.symbol.Value + uint64(b.object.bias)
+}
+
+// maxWork bounds the cost of all symbol look-ups of one loading operation, in
+// comparisons. Ten thousand times what a large program needs, it is reached only
+// by tables made for the purpose.
+const maxWork = 4 << 30
+
+// lookup searches the objects of a scope in their order.
+func lookup(scope []*object, skip *object, h *loader.Hash, want loader.Want, work *int64) (b binding, ok bool) {
+	for _, o := range scope {
+		if o == skip || o.dyn == nil || o.state >= stateClosing {
+			continue
+		}
+		want.Address = want.Address && o.file.Type == loader.TypeProgram
+		if i, s, ok := o.dyn.Lookup(h, want, work); ok {
+			return binding{object: o, index: i, symbol: s}, true
+		}
+	}
+	return binding{}, false
+}
+
+// cacheKey names a look-up in the global scope.
+type cacheKey struct {
+	name    string
+	version string
+	hidden  bool
+	class   class
+}
+
+// lookupGlobal is lookup in the global scope, remembered. Failures are
+// remembered too; whatever changes the scope forgets everything.
+func (l *Linker) lookupGlobal(h *loader.Hash, want loader.Want, c class, work *int64) (binding, bool) {
+	key := cacheKey{name: h.Name, class: c}
+	if want.Version != nil {
+		key.version, key.hidden = want.Version.Name, want.Version.Hidden
+	}
+	b, ok := l.cache[key]
+	if !ok {
+		b, _ = lookup(l.global, nil, h, want, work)
+		l.cache[key] = b
+	}
+	return b, b.object != nil
+}
+
+// resolve finds what entry i of o's symbol table refers to.
+func (l *Linker) resolve(o *object, i uint32, c class, work *int64) (binding, error) {
+	if int(i) < len(o.resolved) && o.resolved[i].class == c {
+		return o.resolved[i], nil
+	}
+	b, err := l.resolveSlow(o, i, c, work)
+	if err != nil {
+		return b, err
+	}
+	b.class = c
+	for int(i) >= len(o.resolved) {
+		o.resolved = append(o.resolved, make([]binding, max(64, int(i)+1-len(o.resolved)))...)
+	}
+	o.resolved[i] = b
+	return b, nil
+}
+
+func (l *Linker) resolveSlow(o *object, i uint32, c class, work *int64) (binding, error) {
+	sym, ok := o.dyn.Symbol(i)
+	if !ok {
+		return binding{}, fmt.Errorf("%s: symbol %d is beyond the symbol table", o, i)
+	}
+	own := binding{object: o, index: i, symbol: sym}
+	switch {
+	case i == 0:
+		// The null symbol: a relocation against the object itself.
+		own.symbol = loader.Symbol{Section: loader.ShnAbs}
+		return own, nil
+	case sym.Bind() == loader.BindLocal, sym.Visibility() != loader.VisDefault && sym.Section != loader.ShnUndef:
+		if c != classCopy {
+			return own, l.checkDefinition(own, o)
+		}
+	}
+	name, ok := o.dyn.String(uint64(sym.NameOffset))
+	if !ok {
+		return binding{}, fmt.Errorf("%s: the name of symbol %d is beyond the string table", o, i)
+	}
+	if len(name) > maxSymbolName {
+		return binding{}, fmt.Errorf("%s: the name of symbol %d has %d characters, at most %d are read", o, i, len(name), maxSymbolName)
+	}
+	h := loader.HashOf(name)
+	want := loader.Want{Version: o.dyn.RequiredVersion(i), Address: c == classData}
+	b, found := l.search(o, &h, want, c, work)
+	if *work < 0 {
+		return binding{}, fmt.Errorf("%s: looking up its symbols takes too long: refused", o)
+	}
+	if !found {
+		if sym.Bind() == loader.BindWeak {
+			l.trace("%s: %s: undefined and weak", o, name)
+			return binding{}, nil
+		}
+		return binding{}, &UndefinedError{Symbol: name, Version: versionName(want.Version), NeededBy: o.String()}
+	}
+	if b.symbol.Bind() == loader.BindUnique {
+		// One definition for the whole domain, whatever the scopes say.
+		if first, ok := l.unique[name]; ok && first.object.state < stateClosing {
+			b = first
+		} else {
+			l.unique[name] = b
+			b.object.nodelete = true
+		}
+	}
+	if l.cfg.Trace != nil {
+		l.trace("%s: %s binds to %s", o, name, b.object)
+	}
+	return b, l.checkDefinition(b, o)
+}
+
+const maxSymbolName = 1 << 16
+
+func versionName(v *loader.Version) string {
+	if v == nil {
+		return ""
+	}
+	return v.Name
+}
+
+// search looks through the scopes of o in their order.
+func (l *Linker) search(o *object, h *loader.Hash, want loader.Want, c class, work *int64) (binding, bool) {
+	if c == classCopy {
+		// The program's own copy is what is being filled.
+		return lookup(l.global, o, h, want, work)
+	}
+	if o.dyn.Symbolic {
+		if b, ok := lookup([]*object{o}, nil, h, want, work); ok {
+			return b, true
+		}
+	}
+	if o.deep {
+		if b, ok := lookup(o.scope, nil, h, want, work); ok {
+			return b, true
+		}
+	}
+	if b, ok := l.lookupGlobal(h, want, c, work); ok {
+		return b, true
+	}
+	if o.initial || o.deep {
+		return binding{}, false
+	}
+	return lookup(o.scope, nil, h, want, work)
+}
+
+// checkDefinition refuses definitions that cannot be bound to.
+func (l *Linker) checkDefinition(b binding, by *object) error {
+	d := b.object
+	name := func() string {
+		if n := d.dyn.Name(b.symbol); n != "" {
+			return n
+		}
+		return fmt.Sprintf("symbol %d", b.index)
+	}
+	switch {
+	case b.symbol.Type() == loader.SymIFunc:
+		return fmt.Errorf("%s: %s is an indirect function (IFUNC), needed by %s: they are not offered", d, name(), by)
+	case b.symbol.Type() == loader.SymTLS:
+		if t := d.file.TLS; t == nil || b.symbol.Value > uint64(t.MemSize) {
+			return fmt.Errorf("%s: %s is a thread-local symbol outside the object's thread-local storage", d, name())
+		}
+	case b.symbol.Section == loader.ShnAbs, b.symbol.Section == loader.ShnUndef && b.symbol.Value == 0:
+	case !d.file.Holds(b.symbol.Value):
+		return fmt.Errorf("%s: %s: value %#x lies outside the object", d, name(), b.symbol.Value)
+	}
+	return nil
+}
+
+// UndefinedError says that nobody defines a symbol.
+type UndefinedError struct {
+	Symbol   string
+	Version  string
+	NeededBy string // "" for dlsym
+}
+
+func (e *UndefinedError) Error() string {
+	s := "undefined symbol: " + e.Symbol
+	if e.Version != "" {
+		s += ", version " + e.Version
+	}
+	if e.NeededBy != "" {
+		s += ", needed by " + e.NeededBy
+	}
+	return s
+}

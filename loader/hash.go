@@ -1,0 +1,297 @@
+package loader
+
+// Symbol look-up: GNU and System V hash tables, and the version rules.
+
+type gnuHash struct {
+	bloom      []byte // words of 8 bytes, a power of two of them
+	bloomMask  uint32
+	bloomShift uint32
+	buckets    []byte // nil: no table
+	chains     []byte
+	first      uint32 // index of the first symbol in the table
+}
+
+type sysvHash struct {
+	buckets []byte // nil: no table
+	chains  []byte
+}
+
+// Hash is a symbol name with the hash values that tables ask for.
+type Hash struct {
+	Name string
+	GNU  uint32
+	sysv uint32
+	has  bool
+}
+
+// HashOf prepares a name for look-ups.
+func HashOf(name string) Hash {
+	h := uint32(5381)
+	for i := range len(name) {
+		h = h*33 + uint32(name[i])
+	}
+	return Hash{Name: name, GNU: h}
+}
+
+// SysV is the System V ABI's hash value, computed when first asked for: most
+// objects have a GNU table.
+func (h *Hash) SysV() uint32 {
+	if !h.has {
+		h.sysv, h.has = sysvHashOf(h.Name), true
+	}
+	return h.sysv
+}
+
+func sysvHashOf(name string) uint32 {
+	var h uint32
+	for i := range len(name) {
+		h = h<<4 + uint32(name[i])
+		g := h & 0xf0000000
+		h ^= g >> 24
+		h &^= g
+	}
+	return h
+}
+
+func (in *reader) sysvHash(d *Dynamic, addr uint64) error {
+	const where = "DT_HASH"
+	b, ok := d.file.tail(addr)
+	if !ok || len(b) < 8 {
+		return in.fail(RuleDynRange, where, "%#x is not inside the file part of a segment", addr)
+	}
+	nbucket, nchain := uint64(le.Uint32(b)), uint64(le.Uint32(b[4:]))
+	if nbucket == 0 {
+		return in.fail(RuleHash, where, "no buckets")
+	}
+	if 8+(nbucket+nchain)*4 > uint64(len(b)) {
+		return in.fail(RuleHash, where, "%d buckets and %d symbols do not fit the segment", nbucket, nchain)
+	}
+	if nchain*symbolSize > uint64(len(d.symtab)) {
+		return in.fail(RuleHash, where, "%d symbols, but the symbol table has room for %d", nchain, len(d.symtab)/symbolSize)
+	}
+	h := sysvHash{buckets: b[8 : 8+nbucket*4], chains: b[8+nbucket*4 : 8+(nbucket+nchain)*4]}
+	// Every symbol belongs to one chain at most. So the chains are disjoint,
+	// have no loops, and walking all of them is linear.
+	seen := make([]bool, nchain)
+	for i := uint64(0); i < nbucket; i++ {
+		n := 0
+		for at := le.Uint32(h.buckets[i*4:]); at != 0; at = le.Uint32(h.chains[at*4:]) {
+			if uint64(at) >= nchain {
+				return in.fail(RuleHash, where, "bucket %d leads to symbol %d of %d", i, at, nchain)
+			}
+			if seen[at] {
+				return in.fail(RuleHash, where, "bucket %d leads to symbol %d a second time", i, at)
+			}
+			seen[at] = true
+			if n++; n > MaxHashChain {
+				return in.fail(RuleHash, where, "more than %d symbols in bucket %d", MaxHashChain, i)
+			}
+		}
+	}
+	d.sysv = h
+	d.symbols = max(d.symbols, int(nchain))
+	return nil
+}
+
+func (in *reader) gnuHash(d *Dynamic, addr uint64) error {
+	const where = "DT_GNU_HASH"
+	b, ok := d.file.tail(addr)
+	if !ok || len(b) < 16 {
+		return in.fail(RuleDynRange, where, "%#x is not inside the file part of a segment", addr)
+	}
+	nbucket, first := uint64(le.Uint32(b)), le.Uint32(b[4:])
+	nbloom, shift := uint64(le.Uint32(b[8:])), le.Uint32(b[12:])
+	if nbucket == 0 {
+		return in.fail(RuleHash, where, "no buckets")
+	}
+	if nbloom == 0 || nbloom&(nbloom-1) != 0 {
+		return in.fail(RuleHash, where, "%d words of filter, which is no power of two", nbloom)
+	}
+	if shift > 31 {
+		return in.fail(RuleHash, where, "filter shift %d", shift)
+	}
+	if 16+nbloom*8+nbucket*4 > uint64(len(b)) {
+		return in.fail(RuleHash, where, "%d filter words and %d buckets do not fit the segment", nbloom, nbucket)
+	}
+	h := gnuHash{
+		bloom: b[16 : 16+nbloom*8], bloomMask: uint32(nbloom - 1), bloomShift: shift,
+		buckets: b[16+nbloom*8 : 16+nbloom*8+nbucket*4], first: first,
+	}
+	chains := b[16+nbloom*8+nbucket*4:]
+	symbols := uint64(len(d.symtab) / symbolSize)
+	// Chains are runs in one array. They must be disjoint, and each must end:
+	// then walking all of them is linear.
+	end := uint64(first)
+	seen := make([]bool, symbols)
+	for i := uint64(0); i < nbucket; i++ {
+		at := le.Uint32(h.buckets[i*4:])
+		if at == 0 {
+			continue
+		}
+		if at < first {
+			return in.fail(RuleHash, where, "bucket %d leads to symbol %d, the first is %d", i, at, first)
+		}
+		n := uint64(at)
+		for {
+			k := (n - uint64(first)) * 4
+			if n >= symbols || k+4 > uint64(len(chains)) {
+				return in.fail(RuleHash, where, "the chain of bucket %d does not end inside the symbol table (%d symbols)", i, symbols)
+			}
+			if seen[n] {
+				return in.fail(RuleHash, where, "the chain of bucket %d shares symbol %d with another", i, n)
+			}
+			seen[n] = true
+			if n-uint64(at) >= MaxHashChain {
+				return in.fail(RuleHash, where, "more than %d symbols in bucket %d", MaxHashChain, i)
+			}
+			n++
+			if le.Uint32(chains[k:])&1 != 0 {
+				break
+			}
+		}
+		end = max(end, n)
+	}
+	if end > symbols {
+		// An empty table may claim any first symbol.
+		end = 0
+	}
+	if end > uint64(first) {
+		h.chains = chains[:(end-uint64(first))*4]
+	}
+	d.gnu = h
+	d.symbols = max(d.symbols, int(end))
+	return nil
+}
+
+// Want says what a look-up is for.
+type Want struct {
+	// Version is the version that the reference asks for, nil when it asks for
+	// none.
+	Version *Version
+	// Newest makes an unversioned look-up take the default version as dlsym
+	// does; a relocation of an object without versions takes the oldest.
+	Newest bool
+	// Address: an undefined function with a value (the canonical PLT entry of a
+	// program that is not position-independent) counts as a definition.
+	Address bool
+}
+
+// Lookup finds the definition of a name. work is reduced by the cost of the
+// search.
+//
+// The version rules are those of the GNU C library. A reference with a version
+// takes the definition of that version, or one from an object without versions,
+// or an unversioned one. A reference without takes the base or first version of
+// a name, or its only visible one.
+func (d *Dynamic) Lookup(h *Hash, want Want, work *int64) (index uint32, sym Symbol, ok bool) {
+	if g := &d.gnu; g.buckets != nil {
+		*work--
+		word := le.Uint64(g.bloom[(h.GNU/64&g.bloomMask)*8:])
+		if word>>(h.GNU%64)&(word>>((h.GNU>>g.bloomShift)%64))&1 == 0 {
+			return 0, Symbol{}, false
+		}
+		n := le.Uint32(g.buckets[h.GNU%uint32(len(g.buckets)/4)*4:])
+		if n == 0 {
+			return 0, Symbol{}, false
+		}
+		var m matcher
+		for k := n - g.first; uint64(k)*4 < uint64(len(g.chains)); k++ {
+			*work--
+			v := le.Uint32(g.chains[k*4:])
+			if (v^h.GNU)>>1 == 0 {
+				if s, ok := m.match(d, g.first+k, h.Name, &want, work); ok {
+					return g.first + k, s, true
+				}
+			}
+			if v&1 != 0 {
+				break
+			}
+		}
+		return m.only()
+	}
+	if t := &d.sysv; t.buckets != nil {
+		var m matcher
+		for i := le.Uint32(t.buckets[h.SysV()%uint32(len(t.buckets)/4)*4:]); i != 0; i = le.Uint32(t.chains[i*4:]) {
+			*work--
+			if s, ok := m.match(d, i, h.Name, &want, work); ok {
+				return i, s, true
+			}
+		}
+		return m.only()
+	}
+	return 0, Symbol{}, false
+}
+
+// matcher decides whether candidates of one object match a reference, and
+// remembers the one visible version that an unversioned reference may fall back
+// to.
+type matcher struct {
+	index   uint32
+	sym     Symbol
+	visible int
+}
+
+func (m *matcher) only() (uint32, Symbol, bool) {
+	return m.index, m.sym, m.visible == 1
+}
+
+func (m *matcher) match(d *Dynamic, i uint32, name string, want *Want, work *int64) (Symbol, bool) {
+	s, ok := d.Symbol(i)
+	if !ok || !s.defines(want.Address) {
+		return s, false
+	}
+	at := uint64(s.NameOffset)
+	if end := at + uint64(len(name)); end >= uint64(len(d.strtab)) || d.strtab[end] != 0 || d.strtab[at:end] != name {
+		return s, false
+	}
+	*work -= int64(len(name) / 16)
+	if d.versym == nil {
+		return s, true
+	}
+	v, hidden := d.versionIndex(i)
+	if w := want.Version; w != nil {
+		def := d.versionOf(v)
+		if def != nil && def.Hash == w.Hash && def.Name == w.Name {
+			return s, true
+		}
+		return s, def == nil && !hidden && !w.Hidden
+	}
+	oldest := uint16(3)
+	if want.Newest {
+		oldest = 2
+	}
+	if v < oldest {
+		return s, true
+	}
+	if !hidden {
+		if m.visible++; m.visible == 1 {
+			m.index, m.sym = i, s
+		}
+	}
+	return s, false
+}
+
+// defines tells whether a symbol of the table is one that others can bind to.
+func (s Symbol) defines(address bool) bool {
+	switch s.Bind() {
+	case BindGlobal, BindWeak, BindUnique:
+	default:
+		return false
+	}
+	typ := s.Type()
+	switch typ {
+	case SymNone, SymObject, SymFunc, SymCommon, SymTLS, SymIFunc:
+	default:
+		return false
+	}
+	if v := s.Visibility(); v == VisHidden || v == VisInternal {
+		return false
+	}
+	if s.Section == ShnUndef {
+		return address && s.Value != 0 && typ == SymFunc
+	}
+	return s.Value != 0 || typ == SymTLS || s.Section == ShnAbs
+}
+
+// Defines tells whether others can bind to the symbol.
+func (s Symbol) Defines() bool { return s.defines(false) }

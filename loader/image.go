@@ -1,0 +1,355 @@
+package loader
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"github.com/halite-run/halite/internal/cage"
+	"github.com/halite-run/halite/internal/safemem"
+)
+
+// Loader puts files into cages. The zero value is ready for use.
+type Loader struct {
+	// ThreadPointer is the %fs: displacement at which the engine keeps the
+	// guest's thread pointer; 0 means what files say.
+	ThreadPointer int32
+}
+
+// Anywhere lets the cage choose the place of a position-independent file.
+const Anywhere = 0
+
+// Image is a file that has a place in a cage.
+//
+// It passes through stages. Prepare reserves its addresses: nothing is visible to
+// the guest yet, and the contents of its writable segments can be changed
+// through Data, which is how a linker relocates them. CheckText validates the
+// code. Commit puts the data into place and sets the access rights. InstallText
+// puts the code there; it comes last, because code that the threads of a running
+// guest can see can no longer be taken away without a trace. An error at any
+// stage is followed by Discard.
+type Image struct {
+	File *File
+	Bias uint32 // what to add to an address of the file to get an offset in the sandbox
+
+	loader  *Loader
+	cage    *cage.Cage
+	lo      uint32 // first offset of the reservation
+	size    uint64
+	staged  [][]byte      // contents of the writable segments, by number in File.Segments
+	checked []*cachedText // code that passed, to be given back to the cache
+	texts   []uint32      // offsets of installed code
+	print   fingerprint
+	again   bool // the code stands where the same code once ran
+}
+
+// Map loads a file in one go. at is the load bias of a position-independent
+// file, or Anywhere; programs of type ET_EXEC stand where they were linked.
+func (l *Loader) Map(c *cage.Cage, f *File, at uint32) (*Image, error) {
+	m, err := l.Prepare(c, f, at)
+	if err != nil {
+		return nil, err
+	}
+	// The program relocates itself, if it must: its RELRO range stays writable
+	// until it says otherwise.
+	for _, stage := range []func() error{m.CheckText, func() error { return m.Commit(false) }, m.InstallText} {
+		if err := stage(); err != nil {
+			m.Discard()
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// Prepare reserves a place for the file.
+func (l *Loader) Prepare(c *cage.Cage, f *File, at uint32) (*Image, error) {
+	lo, size := f.Extent()
+	m := &Image{File: f, loader: l, cage: c, size: size}
+	switch {
+	case f.Type == TypeProgram || at != Anywhere:
+		if f.Type == TypeProgram {
+			at = 0
+		}
+		if at%f.Align() != 0 {
+			return nil, fmt.Errorf("%s: load bias %#x is no multiple of the file's alignment %#x", f.Name, at, f.Align())
+		}
+		if uint64(lo)+uint64(at) < imageStart || uint64(lo)+uint64(at)+size > imageEnd {
+			return nil, fmt.Errorf("%s: addresses %#x..%#x are outside the sandbox", f.Name, uint64(lo)+uint64(at), uint64(lo)+uint64(at)+size)
+		}
+		m.lo = lo + at
+		if err := c.ReserveAt(m.lo, size); err != nil {
+			return nil, fmt.Errorf("%s: addresses %#x..%#x: %w", f.Name, m.lo, uint64(m.lo)+size, err)
+		}
+	default:
+		// The reservation is aligned, the file's lowest address need not be.
+		align := f.Align()
+		head := uint64(lo & (align - 1))
+		got, err := c.Reserve(head+size, uint64(align))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %d bytes of address space: %w", f.Name, size, err)
+		}
+		if head > 0 {
+			if err := c.Unmap(got, head); err != nil {
+				return nil, fmt.Errorf("%s: %w", f.Name, err)
+			}
+		}
+		m.lo = got + uint32(head)
+	}
+	m.Bias = m.lo - lo
+	m.stage()
+	return m, nil
+}
+
+// Retired is the place that an unloaded image left behind.
+type Retired struct {
+	lo    uint32
+	size  uint64
+	print fingerprint
+}
+
+// Extent is the range of offsets.
+func (r *Retired) Extent() (lo uint32, size uint64) { return r.lo, r.size }
+
+// fingerprint identifies the layout of a file and its code.
+type fingerprint [sha256.Size]byte
+
+func (f *File) fingerprint() fingerprint {
+	h := sha256.New()
+	for i := range f.Segments {
+		s := &f.Segments[i]
+		var b [16]byte
+		le.PutUint32(b[:], uint32(s.Flags))
+		le.PutUint32(b[4:], s.Addr)
+		le.PutUint32(b[8:], s.MemSize)
+		h.Write(b[:])
+		if s.Flags&FlagExec != 0 {
+			h.Write(s.data)
+		}
+	}
+	return fingerprint(h.Sum(nil))
+}
+
+// PrepareAgain is Prepare for the place of an unloaded image. ok is false when
+// the file is not the one that stood there.
+//
+// Preconditions: r is used once.
+func (l *Loader) PrepareAgain(c *cage.Cage, f *File, r *Retired) (m *Image, ok bool) {
+	lo, size := f.Extent()
+	if f.Type != TypeShared || size != r.size || f.fingerprint() != r.print {
+		return nil, false
+	}
+	m = &Image{File: f, loader: l, cage: c, lo: r.lo, size: r.size, Bias: r.lo - lo, again: true}
+	m.stage()
+	return m, true
+}
+
+func (m *Image) stage() {
+	m.staged = make([][]byte, len(m.File.Segments))
+	for i := range m.File.Segments {
+		if s := &m.File.Segments[i]; s.Flags&FlagWrite != 0 {
+			m.staged[i] = append([]byte(nil), s.data...)
+		}
+	}
+}
+
+// Extent is the range of offsets that the image occupies.
+func (m *Image) Extent() (lo uint32, size uint64) { return m.lo, m.size }
+
+// Contains tells whether a sandbox offset lies inside one of the image's
+// segments.
+func (m *Image) Contains(off uint32) bool {
+	if off < m.lo || uint64(off) >= uint64(m.lo)+m.size {
+		return false
+	}
+	return m.File.segmentAt(uint64(off-m.Bias), 1) != nil
+}
+
+// InText tells whether a sandbox offset lies inside the image's code.
+func (m *Image) InText(off uint32) bool {
+	if off < m.lo || uint64(off) >= uint64(m.lo)+m.size {
+		return false
+	}
+	s := m.File.segmentAt(uint64(off-m.Bias), 1)
+	return s != nil && s.Flags&FlagExec != 0
+}
+
+// maxStagedTail bounds how much zero-filled memory Data is willing to stage.
+const maxStagedTail = 64 << 20
+
+// Data returns n bytes of a writable segment at an address of the file, to be
+// changed before Commit. ok is false when they are not all inside one writable
+// segment.
+func (m *Image) Data(addr, n uint64) (b []byte, ok bool) {
+	for i := range m.File.Segments {
+		s := &m.File.Segments[i]
+		if addr < uint64(s.Addr) || addr >= s.End() {
+			continue
+		}
+		if s.Flags&FlagWrite == 0 || n > s.End()-addr {
+			return nil, false
+		}
+		at := addr - uint64(s.Addr)
+		if have := uint64(len(m.staged[i])); at+n > have {
+			if at+n-min(uint64(s.FileSize), at+n) > maxStagedTail {
+				return nil, false
+			}
+			m.staged[i] = append(m.staged[i], make([]byte, at+n-have)...)
+		}
+		return m.staged[i][at : at+n : at+n], true
+	}
+	return nil, false
+}
+
+// Staged returns the contents of segment i while they can be changed, nil for
+// segments that nobody may write. Data may replace the slice by a longer one.
+func (m *Image) Staged(i int) []byte { return m.staged[i] }
+
+// CheckText validates the code for its place.
+func (m *Image) CheckText() error {
+	m.print = m.File.fingerprint()
+	for i := range m.File.Segments {
+		s := &m.File.Segments[i]
+		if s.Flags&FlagExec == 0 || s.MemSize == 0 {
+			continue
+		}
+		pages, start := padText(s.data, s.Addr)
+		text, errs, more, err := m.loader.checkText(m.File.Name, pages, start+m.Bias)
+		if err != nil {
+			return fmt.Errorf("%s: segment %d: %w", m.File.Name, s.Index, err)
+		}
+		if len(errs) > 0 {
+			return m.File.textError(s, errs, more)
+		}
+		m.checked = append(m.checked, text)
+	}
+	return nil
+}
+
+// InstallText maps the code that CheckText accepted.
+func (m *Image) InstallText() error {
+	defer m.releaseChecked()
+	for _, t := range m.checked {
+		if err := m.cage.MapText(t.key.at, t.text); err != nil {
+			return fmt.Errorf("%s: code at %#x: %w", m.File.Name, t.key.at, err)
+		}
+		m.texts = append(m.texts, t.key.at)
+	}
+	return nil
+}
+
+func (m *Image) releaseChecked() {
+	for _, t := range m.checked {
+		texts.done(t)
+	}
+	m.checked = nil
+}
+
+// Commit maps and fills the data segments and sets their access rights. With
+// relro, what the file names as read-only after relocation becomes so.
+func (m *Image) Commit(relro bool) error {
+	mem := safemem.New(m.cage.Base())
+	for i := range m.File.Segments {
+		s := &m.File.Segments[i]
+		if s.Flags&FlagExec != 0 || s.MemSize == 0 {
+			continue
+		}
+		if err := m.commit(mem, i, s, relro); err != nil {
+			return fmt.Errorf("%s: segment %d: %w", m.File.Name, s.Index, err)
+		}
+	}
+	m.staged = nil
+	return nil
+}
+
+func (m *Image) commit(mem safemem.Memory, i int, s *Segment, relro bool) error {
+	start := pageDown(s.Addr)
+	n := pageUp(s.End()) - uint64(start)
+	at := start + m.Bias
+	if _, err := m.cage.Map(at, n, cage.ProtRead|cage.ProtWrite, cage.Fixed); err != nil {
+		return err
+	}
+	data := m.staged[i]
+	if s.Flags&FlagWrite == 0 {
+		data = s.data
+	}
+	if err := mem.Write(s.Addr+m.Bias, data); err != nil {
+		return err
+	}
+	if s.Flags&FlagWrite == 0 {
+		prot := cage.ProtRead
+		if s.Flags&FlagRead == 0 {
+			prot = cage.ProtNone
+		}
+		return m.cage.Protect(at, n, prot)
+	}
+	if r := m.File.Relro; relro && r.Size != 0 && r.Addr >= s.Addr && uint64(r.Addr) < s.End() {
+		// Whole pages only: what shares a page with other data stays writable.
+		lo, hi := pageUp(uint64(r.Addr)), r.End()&^(PageSize-1)
+		if r.Addr == s.Addr {
+			lo = uint64(start)
+		}
+		if r.End() >= s.End() {
+			hi = pageUp(s.End())
+		}
+		if hi > lo {
+			return m.cage.Protect(uint32(lo)+m.Bias, hi-lo, cage.ProtRead)
+		}
+	}
+	return nil
+}
+
+// Discard takes an image that failed out of the cage again. Its addresses are
+// free afterwards, unless some of its code was visible already: then it is
+// unloaded, and place is what Unload says.
+func (m *Image) Discard() (place *Retired, err error) {
+	m.releaseChecked()
+	if m.again || len(m.texts) > 0 {
+		return m.Unload()
+	}
+	m.staged = nil
+	return nil, m.cage.Unmap(m.lo, m.size)
+}
+
+// Unload takes the image's contents out of the cage. Its code leaves a hole that
+// no other code may fill, because control stacks may hold return addresses into
+// it: they must lead nowhere, or to the same code. The rest of the range is
+// reserved too, so that the same file can be put there again; place is nil when
+// that was not possible.
+func (m *Image) Unload() (place *Retired, err error) {
+	var errs []error
+	for _, at := range m.texts {
+		errs = append(errs, m.cage.UnmapText(at))
+	}
+	m.texts, m.staged = nil, nil
+	var holes []Range
+	next := m.lo
+	hole := func(end uint64) {
+		if n := end - uint64(next); n > 0 {
+			holes = append(holes, Range{next, uint32(n)})
+		}
+	}
+	for i := range m.File.Segments {
+		if s := &m.File.Segments[i]; s.Flags&FlagExec != 0 {
+			hole(uint64(pageDown(s.Addr) + m.Bias))
+			next = uint32(pageUp(s.End())) + m.Bias
+		}
+	}
+	hole(uint64(m.lo) + m.size)
+	reserved := 0
+	for _, r := range holes {
+		errs = append(errs, m.cage.Unmap(r.Addr, uint64(r.Size)))
+		// Another thread of the guest may be faster and take the range: then
+		// this place is lost, nothing else.
+		if m.cage.ReserveAt(r.Addr, uint64(r.Size)) != nil {
+			break
+		}
+		reserved++
+	}
+	if reserved < len(holes) {
+		for _, r := range holes[:reserved] {
+			errs = append(errs, m.cage.Unmap(r.Addr, uint64(r.Size)))
+		}
+		return nil, errors.Join(errs...)
+	}
+	return &Retired{m.lo, m.size, m.print}, errors.Join(errs...)
+}
