@@ -1,0 +1,245 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"sync/atomic"
+
+	"github.com/halite-run/halite/internal/cage"
+)
+
+// ExitReason says why Resume returned.
+type ExitReason uint32
+
+const (
+	ExitReturn       ExitReason = iota + 1 // the function returned: RAX, RDX, XMM0
+	ExitCall                               // a trampoline was called: Exit.Slot, arguments in Regs
+	ExitFault                              // the guest did what it can't: Fault
+	ExitInterrupt                          // Interrupt was called
+	ExitSignalReturn                       // the handler of PushSignal returned: Restore
+)
+
+var reasonNames = [...]string{"nothing", "return", "call", "fault", "interrupt", "signal return"}
+
+func (r ExitReason) String() string {
+	if int(r) < len(reasonNames) {
+		return reasonNames[r]
+	}
+	return "unknown"
+}
+
+// Exit is what Resume returns.
+type Exit struct {
+	Reason ExitReason
+	Slot   uint32 // of ExitCall: which trampoline
+}
+
+// ContextOptions sets what a Context has of its own.
+type ContextOptions struct {
+	ControlStackSize int // bytes, 8 for each call in progress; 0 = 1 MiB; pages are used as touched
+}
+
+const defaultControlStack = 1 << 20
+
+// Context is one guest thread: its registers and its control stack. One
+// goroutine at a time may use it, on whatever OS thread; Interrupt may be
+// called by anybody.
+type Context struct {
+	core   *core
+	block  block
+	frames []invocation // innermost last
+	seq    uint64       // for core.id
+	fault  *Fault
+	full   bool // the next Resume is refused: no room on the control stack
+
+	mu     sync.Mutex // Interrupt against Close
+	closed bool
+}
+
+// invocation is what SetCall must put back.
+type invocation struct {
+	sp    uint64
+	floor uintptr
+}
+
+var contextIDs atomic.Uint64
+
+// NewContext makes a guest thread for the sandbox at base.
+func NewContext(base uintptr, o ContextOptions) (*Context, error) {
+	if err := Init(); err != nil {
+		return nil, err
+	}
+	if base == 0 || base%cage.Size != 0 {
+		return nil, errors.New("engine: a sandbox begins at a multiple of 4 GiB")
+	}
+	size := o.ControlStackSize
+	if size == 0 {
+		size = defaultControlStack
+	}
+	if size < pageSize || size > math.MaxInt32 {
+		return nil, fmt.Errorf("engine: a control stack of %d bytes: want 4096 to 2 GiB", size)
+	}
+	if err := reinstall(); err != nil {
+		return nil, err
+	}
+	return newContext(base, uintptr(size))
+}
+
+func newContext(base, stack uintptr) (*Context, error) {
+	b, err := newBlock((stack + pageSize - 1) &^ (pageSize - 1))
+	if err != nil {
+		return nil, err
+	}
+	c := &Context{block: b, core: b.core()}
+	k := c.core
+	k.base = base
+	k.tid = noThread
+	k.xmask = machine.xmask
+	k.env = [8]uint32{hostFCW, 0, 0xffff}
+	k.ctlTop = b.top()
+	k.ctlFloor = b.top()
+	k.regs.RSP = uint64(b.top())
+	c.seq = 1<<63 | contextIDs.Add(1)<<24 // not canonical: no jump target is like it
+	c.newID()
+	c.clear()
+	return c, nil
+}
+
+// newID makes threads forget that they hold our x87 registers.
+func (c *Context) newID() {
+	c.seq++
+	c.core.id = c.seq
+}
+
+// Close gives the control stack and the registers back. The Context must not
+// be running; a later Interrupt does nothing.
+func (c *Context) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	c.closed = true
+	c.core = nil
+	c.block.release()
+}
+
+// Regs returns the registers of a Context that is not running. RSP is not to
+// be changed; RIP counts only before a call begins and after a fault or an
+// interruption.
+func (c *Context) Regs() *Registers { return &c.core.regs }
+
+// Base returns the address of the sandbox.
+func (c *Context) Base() uintptr { return c.core.base }
+
+// SetThreadPointer sets what guest code reads as its thread pointer.
+func (c *Context) SetThreadPointer(tp uint32) { c.core.tp = tp }
+
+// ThreadPointer returns what SetThreadPointer set.
+func (c *Context) ThreadPointer() uint32 { return c.core.tp }
+
+// clear gives all registers but the control stack pointer the values that a
+// function starts with.
+func (c *Context) clear() {
+	k := c.core
+	k.regs = Registers{RSP: k.regs.RSP, R15: uint64(k.base), RFLAGS: 0x202}
+	k.mxcsr, k.fcw, k.fsw = hostMXCSR, hostFCW, 0
+	k.x87, k.vec = 0, 0
+	k.mode = modeNone
+	c.fault = nil
+	c.full = false
+}
+
+// margin is what an invocation wants of the control stack at the least: its
+// stub, a call, and room for the call of a trampoline.
+const margin = 64
+
+// begin prepares entry(args...) with the given stub.
+func (c *Context) begin(mode uint32, entry, dataStack uint32, args []uint64) {
+	if len(args) > 6 {
+		panic("engine: more than six register arguments")
+	}
+	c.clear()
+	k := c.core
+	r := &k.regs
+	r.RIP = uint64(k.base) + uint64(entry&^31)
+	r.R14 = uint64(dataStack)
+	for i, to := range [...]*uint64{&r.RDI, &r.RSI, &r.RDX, &r.RCX, &r.R8, &r.R9} {
+		if i < len(args) {
+			*to = args[i]
+		}
+	}
+	k.mode = mode
+	c.full = uintptr(r.RSP) < c.block.bottom()+margin
+}
+
+// SetCall prepares a call of the function at entry, with the data stack and up
+// to six register arguments, on top of whatever is on the control stack. If a
+// guest is in the middle of something, Save it before and Restore it after.
+//
+// The invocation is a floor: the guest can't unwind the control stack past it.
+// It ends when Resume says ExitReturn, or with Leave. If the control stack has
+// no room, Resume reports that as the guest's fault.
+func (c *Context) SetCall(entry, dataStack uint32, args ...uint64) {
+	k := c.core
+	c.frames = append(c.frames, invocation{k.regs.RSP, k.ctlFloor})
+	k.ctlFloor = uintptr(k.regs.RSP) - 8
+	c.begin(modeCall, entry, dataStack, args)
+}
+
+// PushSignal prepares a call of a guest's signal handler. It is no floor: the
+// handler may unwind past it, into what it interrupted. When it returns,
+// Resume says ExitSignalReturn, and the caller Restores what it had Saved.
+func (c *Context) PushSignal(handler, dataStack uint32, args ...uint64) {
+	c.begin(modeSignal, handler, dataStack, args)
+}
+
+// Leave ends the innermost invocation without its consent. The registers are
+// no longer of use: what was saved before SetCall must be Restored, or a new
+// call set.
+func (c *Context) Leave() {
+	if len(c.frames) == 0 {
+		return
+	}
+	c.leave()
+	c.core.mode = modeNone
+	c.fault = nil
+	c.full = false
+}
+
+func (c *Context) leave() {
+	i := len(c.frames) - 1
+	c.core.regs.RSP = c.frames[i].sp
+	c.core.ctlFloor = c.frames[i].floor
+	c.frames = c.frames[:i]
+}
+
+// Depth returns the number of invocations in progress.
+func (c *Context) Depth() int { return len(c.frames) }
+
+// Fault returns the fault that the last Resume reported, or nil.
+func (c *Context) Fault() *Fault { return c.fault }
+
+// Interrupt makes the Resume that runs, or otherwise the next one, return
+// ExitInterrupt, and every one after it until ClearInterrupt.
+func (c *Context) Interrupt() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	atomic.StoreUint32(&c.core.intr, 1)
+	if tid := atomic.LoadUint64(&c.core.tid); tid != noThread {
+		// A program may have taken SIGURG away since the last look.
+		reinstall()
+		kick(tid)
+	}
+}
+
+// ClearInterrupt takes Interrupt back.
+func (c *Context) ClearInterrupt() { atomic.StoreUint32(&c.core.intr, 0) }
+
+// Interrupted reports whether Interrupt is in effect.
+func (c *Context) Interrupted() bool { return atomic.LoadUint32(&c.core.intr) != 0 }

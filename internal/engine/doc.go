@@ -1,0 +1,37 @@
+// Package engine runs validated guest code on the calling goroutine's thread
+// and brings it back: by return, by a call for the host, by a fault, or
+// because somebody interrupted it. No cgo; Linux on x86-64; halite ABI.
+//
+// README.md in this folder tells how it works, step by step.
+//
+// # Invariants
+//
+//   - E-ENTER: a guest starts with nothing of the host in any register: the
+//     general, vector, x87 and MMX registers, flags and control words hold
+//     what the Context says, or zero.
+//   - E-LEAVE: nothing that a guest did to registers or flags survives into
+//     Go: direction flag, x87 and SSE control words, a pending x87 exception.
+//   - E-HOST: Go code never runs on a control stack, and a signal handler of
+//     Go never sees a guest's stack pointer.
+//   - E-ADDR: no address of the host reaches a register that a guest or a
+//     guest's signal handler can read. The control stack is read and moved
+//     for the guest by trusted code that knows its bounds.
+//   - E-KEEP: a call out of the guest keeps every register but rax, rcx and
+//     r11; an interruption between any two instructions keeps all of them.
+//   - E-PREEMPT: Go's scheduler and garbage collector can always stop a guest,
+//     and Interrupt always ends a Resume that runs or comes after it.
+//
+// # Lock order
+//
+// Context.mu (Interrupt against Close) before pool.mu. Neither is held while
+// a guest runs.
+//
+// # Not promised
+//
+// A Context is used by one goroutine at a time, Interrupt excepted. The engine
+// does not check code: what runs must come from a cage.Text, and the cage must
+// stay open while a Context is inside. Side channels of the CPU are not
+// closed. A program that tells os/signal to ignore SIGURG, SIGSEGV, SIGBUS,
+// SIGFPE, SIGILL or SIGTRAP takes the engine's handler away until the next
+// NewContext or Interrupt puts it back.
+package engine

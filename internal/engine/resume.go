@@ -1,0 +1,129 @@
+package engine
+
+import (
+	"sync/atomic"
+	"syscall"
+)
+
+// Between Go and a guest there are two ways.
+//
+// Attached: the goroutine keeps its processor (P). It costs nothing, and Go's
+// scheduler stops the guest with SIGURG, as it stops Go code, after a slice of
+// 10 ms or when the garbage collector wants everybody to stop.
+//
+// Detached: the guest runs as a system call does. That costs some 20 ns, and
+// nobody waits for it; but the OS thread is the guest's own.
+//
+// A guest starts attached. One that was stopped by SIGURG computes for long,
+// so it goes on detached; with its next call out it is attached again.
+
+// maxDetached bounds the OS threads that detached guests keep busy. Those
+// beyond it stay attached.
+const maxDetached = 512
+
+var detached atomic.Int64
+
+// Resume runs the guest until something is up for the host. What runs is what
+// SetCall or PushSignal prepared, what Restore restored, or what the last
+// Resume came out of: after ExitCall, set Regs().RAX first.
+func (c *Context) Resume() Exit {
+	if c.full {
+		return c.overflow()
+	}
+	k := c.core
+	c.fault = nil
+	if k.mode == modeNone {
+		panic("engine: Resume without anything to run")
+	}
+	detach := machine.detachAlways
+	for {
+		switch {
+		case detach && c.enterDetached():
+		case machine.far:
+			enterFar(k)
+		default:
+			enterNear(k)
+		}
+		switch k.reason {
+		case reasonCall:
+			if k.slot == slotBadUnwind {
+				return c.badUnwind()
+			}
+			return Exit{ExitCall, k.slot}
+		case reasonReturn:
+			c.leave()
+			return Exit{Reason: ExitReturn}
+		case reasonSignal:
+			return Exit{Reason: ExitSignalReturn}
+		case reasonFault:
+			c.fault = c.describe()
+			return Exit{Reason: ExitFault}
+		}
+		// Stopped before or in the guest by SIGURG. If it is Go's, the
+		// call makes this goroutine look at what the scheduler wants.
+		if atomic.LoadUint32(&k.intr) != 0 {
+			return Exit{Reason: ExitInterrupt}
+		}
+		yield()
+		detach = true
+	}
+}
+
+// enterDetached is false if too many guests are detached already. When it is
+// not possible to stop an attached guest, there is no limit.
+func (c *Context) enterDetached() bool {
+	if detached.Add(1) > maxDetached && !machine.detachAlways {
+		detached.Add(-1)
+		return false
+	}
+	if machine.far {
+		// glibc keeps the stacks of threads that have ended, with our
+		// words in them, for new ones: the cached number may be stale,
+		// and nothing but Interrupt stops a detached guest.
+		forgetThread()
+		enterDetachedFar(c.core)
+	} else {
+		enterDetachedNear(c.core)
+	}
+	detached.Add(-1)
+	return true
+}
+
+// yield is a function with a stack check, where Go's scheduler takes over when
+// it wants to.
+//
+//go:noinline
+func yield() {
+	var b [128]byte
+	use(&b)
+}
+
+//go:noinline
+func use(*[128]byte) {}
+
+// badUnwind makes a fault of a ctl_unwind that was refused. The guest stands
+// behind the call of the trampoline.
+func (c *Context) badUnwind() Exit {
+	k := c.core
+	c.fault = &Fault{
+		Signal: syscall.SIGILL,
+		PC:     uint32(k.regs.RIP),
+		Kind:   FaultControlUnwind,
+		Regs:   k.regs,
+	}
+	return Exit{Reason: ExitFault}
+}
+
+// overflow is the fault of an invocation that found no room.
+func (c *Context) overflow() Exit {
+	k := c.core
+	c.fault = &Fault{
+		Signal: syscall.SIGSEGV,
+		Trap:   trapPage,
+		Addr:   k.regs.RSP,
+		PC:     uint32(k.regs.RIP),
+		Kind:   FaultControlOverflow,
+		Regs:   k.regs,
+	}
+	return Exit{Reason: ExitFault}
+}
