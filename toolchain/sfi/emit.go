@@ -55,7 +55,10 @@ type emitter struct {
 	delta   int64 // r14 - native rsp
 	runLast int   // last adjustment of the run, or -1
 	live    bool  // an instruction of this section can be reached
-	r11     bool  // r11 was overwritten by the pass in this unit
+
+	r11      int     // what is in r11
+	r11Lost  bool    // the pass used r11 in this unit
+	r11Reads []int32 // uses of r11 before a definition in their block
 }
 
 // moveSP emits r14 += n.
@@ -104,9 +107,13 @@ func (p *pass) emit() {
 			e.st = b.in
 			e.delta = e.st.hole()
 			e.runLast = -1
+			e.r11 = r11Unknown
 		}
 		if st.done {
 			continue
+		}
+		if p.opt.LineMarkers {
+			p.position(st)
 		}
 		switch st.kind {
 		case kRaw:
@@ -120,6 +127,31 @@ func (p *pass) emit() {
 			p.cfi.lastCall = st.class == cCall
 		}
 	}
+	if e.r11Lost {
+		for _, i := range e.r11Reads {
+			p.fail(&u.stmts[i], "r11 may have been overwritten by the pass before this use: take another register")
+		}
+	}
+}
+
+// position prints the place of a statement in the source, when it is not on
+// the line after the last one.
+func (p *pass) position(st *stmt) {
+	m := p.unit.marks[st.mark]
+	file := m.file
+	if file == "" {
+		file = p.opt.Name
+	}
+	line := st.line + m.off
+	if file == p.lastFile && line == p.lastLine {
+		return
+	}
+	p.lastFile, p.lastLine = file, line
+	p.str("# ")
+	p.int(int64(line))
+	p.str(" \"")
+	p.str(file)
+	p.str("\"\n")
 }
 
 // raw prints a statement of a section that is not code.
@@ -223,8 +255,6 @@ func (p *pass) directive(e *emitter, st *stmt) {
 			p.str(max)
 		}
 		p.byte('\n')
-		return
-	case ".halite_raw":
 		return
 	}
 	if sectionDirective(w) {
@@ -362,7 +392,7 @@ func (p *pass) planRun(e *emitter, i int) {
 		}
 		if st.eff == effNone || st.eff == effSave {
 			switch st.class {
-			case cCall, cJmp, cJcc, cRet, cEnd, cSyscall, cString:
+			case cCall, cJmp, cJcc, cRet, cEnd, cSyscall:
 			default:
 				continue
 			}
@@ -398,6 +428,9 @@ func (p *pass) mem(e *emitter, o *operand) {
 		return
 	}
 	if p.opt.native {
+		if o.seg != noReg {
+			p.str("%fs:")
+		}
 		p.addr(e, o)
 		return
 	}
@@ -521,8 +554,10 @@ func (p *pass) prefixText(st *stmt) bool {
 	if f&pfxRep != 0 {
 		// rep bsf and rep bsr are tzcnt and lzcnt under another name.
 		switch {
-		case strings.HasPrefix(st.op, "bsf"), strings.HasPrefix(st.op, "bsr"):
-			p.str("rep ")
+		case strings.HasPrefix(st.op, "bsf"):
+			st.op = "tzcnt" + st.op[3:]
+		case strings.HasPrefix(st.op, "bsr"):
+			st.op = "lzcnt" + st.op[3:]
 		case f&pfxLock != 0: // xrelease lock
 		default:
 			return false
@@ -554,6 +589,9 @@ func (p *pass) instruction(e *emitter, i int, st *stmt) {
 	}
 	if st.eff == effAdd && e.runLast < i {
 		p.planRun(e, i)
+	}
+	if u.usesR11 {
+		p.trackR11(e, i, st, ops)
 	}
 	switch st.class {
 	case cRet:
@@ -628,8 +666,53 @@ func (p *pass) instruction(e *emitter, i int, st *stmt) {
 	}
 }
 
+// What the emitter knows of r11, which the pass uses as scratch and
+// hand-written assembly may use between.
+const (
+	r11Unknown = iota // at the start of a block
+	r11Theirs         // written by the program in this block
+	r11Ours           // overwritten by the pass
+)
+
+// clobber notes that the code emitted for a statement overwrites r11.
 func (p *pass) clobber(e *emitter, st *stmt) {
-	e.r11 = true
+	e.r11 = r11Ours
+	if st.class != cCall { // a call destroys r11 natively too
+		e.r11Lost = true
+	}
+}
+
+// trackR11 follows the program's own use of r11. It comes before the
+// statement is emitted.
+func (p *pass) trackR11(e *emitter, i int, st *stmt, ops []operand) {
+	read, write := false, false
+	for k := range ops {
+		o := &ops[k]
+		switch {
+		case o.kind == opMem && (o.base.is(r11) || o.index.is(r11)):
+			read = true
+		case o.kind == opReg && o.reg.is(r11):
+			whole := o.reg.class() == class64 || o.reg.class() == class32
+			if k == len(ops)-1 && whole && (st.class == cMov || st.class == cLea || st.class == cMovabs || st.class == cPop || strings.HasPrefix(st.op, "movz") || strings.HasPrefix(st.op, "movs")) {
+				write = true
+			} else if st.op != "xor" && st.op != "xorl" && st.op != "xorq" || len(ops) != 2 || ops[0].reg != ops[1].reg {
+				read = true
+			} else {
+				write = true
+			}
+		}
+	}
+	if read {
+		switch e.r11 {
+		case r11Ours:
+			p.fail(st, "r11 was overwritten by the pass before this use: take another register")
+		case r11Unknown:
+			e.r11Reads = append(e.r11Reads, int32(i))
+		}
+	}
+	if write {
+		e.r11 = r11Theirs
+	}
 }
 
 // plain prints an instruction that keeps its mnemonic.
@@ -1037,12 +1120,12 @@ func (p *pass) lea(e *emitter, i int, st *stmt, ops []operand) {
 		p.dynamic(e)
 		return
 	}
-	if m.base == rip && !p.opt.native {
+	if m.base == rip {
 		if k := tlsKind(m.disp); k != 0 {
 			p.tlsCall(e, i, st, m, k)
 			return
 		}
-		if d.reg.class() == class64 {
+		if d.reg.class() == class64 && !p.opt.native {
 			p.byte('\t')
 			if d.reg.num() < 8 {
 				p.str("{rex} ")
@@ -1119,6 +1202,20 @@ func (p *pass) tlsCall(e *emitter, i int, st *stmt, m *operand, kind int) {
 		}
 	}
 	u.stmts[j].done = true
+	if p.opt.native {
+		if kind == 1 {
+			p.line(".byte 0x66")
+		}
+		p.str("\tleaq\t")
+		p.str(m.disp)
+		p.str("(%rip), %rdi\n")
+		if kind == 1 {
+			p.line(".value 0x6666")
+			p.line("rex64")
+		}
+		p.line("call\t__tls_get_addr@PLT")
+		return
+	}
 	p.tlsN++
 	p.str("\t.bundle_lock\n")
 	if kind == 1 {
@@ -1175,20 +1272,4 @@ func (p *pass) movabs(e *emitter, st *stmt, ops []operand) {
 		p.mem(e, &n)
 	}
 	p.byte('\n')
-}
-
-func (p *pass) stringOp(e *emitter, st *stmt, ops []operand) {
-	if p.opt.native {
-		p.byte('\t')
-		if st.pfx&pfxRep != 0 {
-			p.str("rep ")
-		}
-		if st.pfx&pfxRepne != 0 {
-			p.str("repne ")
-		}
-		p.str(st.text)
-		p.byte('\n')
-		return
-	}
-	p.fail(st, "string instructions can't be sandboxed (gcc: -mmemcpy-strategy, -mmemset-strategy)")
 }

@@ -146,6 +146,12 @@ func (p *pass) flow() {
 	// to, the surest knowledge first.
 	for i := range u.blocks {
 		b := &u.blocks[i]
+		if st := &u.stmts[b.start]; st.kind == kLabel && st.sym >= 0 && p.syms[st.sym].flags&(symFunc|symTarget|symTaken) == symFunc {
+			// A cold part that begins with a landing pad: gcc puts a nop
+			// before it, which nothing reaches and whose CFI is not yet
+			// that of the function.
+			continue
+		}
 		if !b.seen && b.cfi >= 0 {
 			p.reach(int32(i), state{depth: b.cfi}, nil)
 			p.drain()
@@ -166,6 +172,7 @@ func (p *pass) flow() {
 			break
 		}
 	}
+	p.unreachable = true
 	for i := range u.blocks {
 		b := &u.blocks[i]
 		if !b.seen {
@@ -174,6 +181,7 @@ func (p *pass) flow() {
 			p.drain()
 		}
 	}
+	p.unreachable = false
 }
 
 func sectionDirective(w string) bool {
@@ -190,6 +198,8 @@ func (p *pass) reach(i int32, s state, from *stmt) {
 	if !b.seen {
 		b.seen = true
 		b.in = s
+	} else if p.unreachable {
+		return
 	} else {
 		changed, ok := b.in.merge(&s)
 		if !ok {

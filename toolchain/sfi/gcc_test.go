@@ -42,7 +42,7 @@ func TestGCC(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				for _, l := range [][]string{{"-static"}, {"-shared"}} {
+				for _, l := range [][]string{{"-static"}, {"-shared", "-z", "now", "-z", "retpolineplt"}} {
 					if l[0] == "-shared" && !contains(flags, "-fPIC") {
 						continue
 					}

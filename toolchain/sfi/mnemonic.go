@@ -110,6 +110,7 @@ var mnemonics = func() map[string]mnemonic {
 	set(cString, "movsd", "cmpsd") // or SSE, told apart by their operands
 	set(cPause, "pause")
 
+	refuse("string operations always go upwards", "std")
 	refuse("the flags register goes over the control stack", "pushf", "pushfq", "pushfw", "popf", "popfq", "popfw")
 	refuse("16-bit pushes are not supported", "pushw", "popw")
 	refuse("privileged, or a way into the kernel", "int", "int1", "icebp", "into", "sysenter", "sysexit", "sysret", "sysretq", "iret", "iretq", "iretl", "in", "inb", "inw", "inl", "out", "outb", "outw", "outl", "ins", "insb", "insw", "insl", "outs", "outsb", "outsw", "outsl", "cli", "sti", "lgdt", "lidt", "lldt", "ltr", "lmsw", "rdmsr", "wrmsr", "rdpmc", "invd", "wbinvd", "invlpg", "swapgs", "clts", "vmcall", "vmmcall", "monitor", "mwait")

@@ -44,6 +44,11 @@ type Options struct {
 	// input go before it.
 	Name string
 
+	// LineMarkers makes Rewrite print `# line "file"` in front of what it
+	// emits for each line, so that a complaint of the assembler can be traced
+	// to the input. Without these lines the output is the same.
+	LineMarkers bool
+
 	// native makes the pass keep its frame transformation but use plain
 	// native memory operands and branches, so that a test can link the result
 	// with a shim and run it. Tests only.

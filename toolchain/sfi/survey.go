@@ -132,6 +132,12 @@ type pass struct {
 	unitN int32
 	numN  int32 // numeric labels seen in the second reading
 	tlsN  int   // general and local dynamic sequences emitted
+	strN  int   // string instructions emitted
+
+	unreachable bool // the flow follows code that nothing leads to
+
+	lastFile string // of the last line marker written
+	lastLine int
 
 	cfi cfiState
 }

@@ -153,7 +153,9 @@ func (p *pass) entry(i int32) bool {
 func (p *pass) transform() error {
 	p.lex.reset(p.src, p.opt.Name)
 	p.sec.reset()
-	p.out = append(p.out, "\t.bundle_align_mode 5\n"...)
+	if !p.opt.native {
+		p.line(".bundle_align_mode 5")
+	}
 	u := &p.unit
 	u.marks = append(u.marks[:0], mark{})
 	u.reset()
@@ -222,6 +224,13 @@ func (p *pass) transform() error {
 				wasExec := p.sec.cur.exec
 				if p.sec.directive(w, rest) {
 					u.stmts = append(u.stmts, st)
+					break
+				}
+				if w == ".halite_raw" {
+					if rest != "" && rest != "on" && rest != "off" {
+						p.fail(&st, "expected on or off")
+					}
+					u.raw = rest != "off"
 					break
 				}
 				if !wasExec {
@@ -397,6 +406,14 @@ func (p *pass) classify(st *stmt) {
 			case fs:
 			case ds, ss:
 				o.seg = noReg
+			case es:
+				if st.class == cString && o.base.is(rdi) {
+					o.seg = noReg
+					continue
+				}
+				p.fail(st, "segment registers belong to the sandbox")
+				st.class = cRefuse
+				return
 			default:
 				p.fail(st, "segment registers belong to the sandbox")
 				st.class = cRefuse
@@ -417,26 +434,7 @@ func (p *pass) classify(st *stmt) {
 	}
 	switch st.class {
 	case cString:
-		str := n == 0
-		if n > 0 && (st.op == "movsd" || st.op == "cmpsd") {
-			for i := range ops {
-				if ops[i].reg.class() == classX {
-					st.class = cPlain
-				}
-			}
-			if st.class == cPlain {
-				return
-			}
-		}
-		for i := range ops {
-			if ops[i].kind == opMem {
-				str = true
-			}
-		}
-		if !str {
-			p.fail(st, "operands not understood")
-			st.class = cRefuse
-		}
+		p.classifyString(st, ops)
 		return
 	case cBt:
 		if n == 2 && ops[1].kind == opMem && ops[0].kind == opReg {
