@@ -48,7 +48,7 @@ type core struct {
 	env  [8]uint32 // for FLDENV: control, status and tag word, the rest zero
 	_    [0x200 - 0x138]byte
 
-	ymm   [16][32]byte   // after a call
+	ymm   [16][32]byte         // after a call
 	xsave [0x1000 - 0x400]byte // after an interruption or a fault
 }
 

@@ -8,7 +8,8 @@
 //
 //   - E-ENTER: a guest starts with nothing of the host in any register: the
 //     general, vector, x87 and MMX registers, flags and control words hold
-//     what the Context says, or zero.
+//     what the Context says, or zero. (x87 condition codes excepted: they tell
+//     what FXAM saw in the last trampoline on the thread.)
 //   - E-LEAVE: nothing that a guest did to registers or flags survives into
 //     Go: direction flag, x87 and SSE control words, a pending x87 exception.
 //   - E-HOST: Go code never runs on a control stack, and a signal handler of

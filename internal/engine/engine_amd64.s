@@ -250,3 +250,14 @@ TEXT ·segments(SB), NOSPLIT, $0-8
 	ORQ	CX, AX
 	MOVQ	AX, ret+0(FP)
 	RET
+
+// func hostState() (mxcsr uint32, fcw, fsw uint16, flags uint64): for tests
+TEXT ·hostState(SB), NOSPLIT, $0-16
+	STMXCSR	mxcsr+0(FP)
+	BYTE	$0xdf; BYTE $0xe0	// fnstsw %ax
+	MOVW	AX, fsw+6(FP)
+	BYTE	$0xd9; BYTE $0x7c; BYTE $0x24; BYTE $0x0c	// fnstcw 12(%rsp)
+	PUSHFQ
+	POPQ	AX
+	MOVQ	AX, flags+8(FP)
+	RET

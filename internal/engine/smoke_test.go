@@ -1,9 +1,0 @@
-package engine
-
-import "testing"
-
-func TestInit(t *testing.T) {
-	if err := Init(); err != nil {
-		t.Fatal(err)
-	}
-}
