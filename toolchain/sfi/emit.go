@@ -752,6 +752,12 @@ func (p *pass) plain(e *emitter, st *stmt, ops []operand) {
 		p.threadLocal(e, st, ops, memAt)
 		return
 	}
+	if memAt >= 0 && ops[memAt].base == rsp {
+		if k := highByte(ops); k >= 0 {
+			p.high(e, st, ops, memAt, k)
+			return
+		}
+	}
 	start := len(p.out)
 	p.byte('\t')
 	if !p.prefixText(st) {
@@ -775,6 +781,65 @@ func (p *pass) plain(e *emitter, st *stmt, ops []operand) {
 	p.str(st.op)
 	p.byte('\t')
 	p.emitOps(e, ops, sp)
+}
+
+// highByte finds an operand like %ah, or -1.
+func highByte(ops []operand) int {
+	for k := range ops {
+		if ops[k].kind == opReg && ops[k].reg.class() == class8h {
+			return k
+		}
+	}
+	return -1
+}
+
+// high prints an instruction with %ah or the like and a memory operand that
+// needs a REX prefix in its sandboxed form, which excludes %ah: the low byte
+// takes its place for the time of the instruction. Neither xchg nor lea
+// changes flags.
+func (p *pass) high(e *emitter, st *stmt, ops []operand, memAt, k int) {
+	m := ops[memAt]
+	if m.index != noReg {
+		// The index may be the register that is swapped.
+		p.str("\tleaq\t")
+		m.seg = noReg
+		p.addr(e, &m)
+		p.str(", %r11\n")
+		p.clobber(e, st)
+		m = operand{kind: opMem, base: r11, numeric: true}
+	}
+	lo, hi := names8[ops[k].reg.num()], ops[k].text
+	swap := func() {
+		p.str("\txchgb\t")
+		p.str(lo)
+		p.str(", ")
+		p.str(hi)
+		p.byte('\n')
+	}
+	if st.pfx&^(pfxNotrack|pfxBnd) != 0 && st.pfx != pfxLock {
+		p.fail(st, "this prefix is not supported here")
+		return
+	}
+	swap()
+	p.byte('\t')
+	p.prefixText(st)
+	p.str(st.op)
+	p.byte('\t')
+	for j := range ops {
+		if j > 0 {
+			p.str(", ")
+		}
+		switch j {
+		case k:
+			p.str(lo)
+		case memAt:
+			p.mem(e, &m)
+		default:
+			p.operand(e, &ops[j], r14)
+		}
+	}
+	p.byte('\n')
+	swap()
 }
 
 // threadLocal transforms a memory operand relative to the thread pointer.
@@ -833,6 +898,19 @@ func (p *pass) threadLocal(e *emitter, st *stmt, ops []operand, k int) {
 		p.str(names64[n.base.num()])
 		p.str("), %r11\n")
 		n.base = r11
+	}
+	if h := highByte(ops); h >= 0 {
+		if n.index != noReg {
+			p.str("\tleaq\t")
+			p.addr(e, &n)
+			p.str(", %r11\n")
+			n = operand{kind: opMem, base: r11, numeric: true}
+		}
+		t := [2]operand{}
+		copy(t[:], ops)
+		t[k] = n
+		p.high(e, st, t[:len(ops)], k, h)
+		return
 	}
 	start := len(p.out)
 	p.byte('\t')
