@@ -1,0 +1,2 @@
+int plug(int);
+int user(void) { return plug(3); }

@@ -1,0 +1,7 @@
+// A privileged instruction.
+// stderr: (?i)sigsegv
+int main(void)
+{
+	__asm__ volatile("hlt");
+	return 0;
+}

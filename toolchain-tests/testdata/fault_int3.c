@@ -1,0 +1,7 @@
+// A breakpoint instruction.
+// stderr: (?i)sigtrap
+int main(void)
+{
+	__asm__ volatile("int3");
+	return 0;
+}

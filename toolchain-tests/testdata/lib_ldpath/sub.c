@@ -1,0 +1,1 @@
+int sub(int x) { return x * 11; }

@@ -1,0 +1,2 @@
+int gone(void);
+int mid(void) { return gone(); }

@@ -1,0 +1,3 @@
+int value(void);
+__asm__(".symver value,value@V1");
+int old_value(void) { return value(); }

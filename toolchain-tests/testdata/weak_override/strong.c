@@ -1,0 +1,2 @@
+int which(void) { return 2; }
+int optional(void) { return 42; }
