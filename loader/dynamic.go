@@ -217,10 +217,11 @@ func (in *reader) dynSymbols(d *Dynamic, value map[uint64]uint64) error {
 		return in.fail(RuleDyn, where, "the symbol table stands at odd address %#x", addr)
 	}
 	// No tag tells the length of the symbol table. It ends before the segment's
-	// file part does; the string table behind it, where linkers put it, is a
-	// tighter bound.
-	if str := uint64(d.StrTabAddr); str > addr && str-addr < uint64(len(b)) {
-		b = b[:str-addr]
+	// file part does, and before the next table.
+	for _, tag := range []uint64{dtStrTab, dtHash, dtGNUHash, dtVerSym, dtVerNeed, dtVerDef, dtRela, dtJmpRel, dtRelr} {
+		if next := value[tag]; next > addr && next-addr < uint64(len(b)) {
+			b = b[:next-addr]
+		}
 	}
 	b = b[:len(b)/symbolSize*symbolSize]
 	d.symtab = b
