@@ -41,7 +41,8 @@ const header = `# Instruction forms of x86, one a line, and what each ABI makes 
 #   - (cannot be encoded in that mode).
 # halite: yes, or the rule that refuses the form (V-INSN- or V- before it).
 # encoding: VEX fields or prefixes, opcode, /digit or /r, reg or mem form,
-#   3DNow! suffix, immediates, REX.W (* ignored, norex: no REX at all).
+#   3DNow! suffix, immediates, REX.W (* ignored by the CPU: set, the halite ABI
+#   refuses it as V-REX and the others accept; norex: no REX at all).
 # operands: name:access, source first; n address only, r read, w written.
 # zx: whether the classic ABI takes the 32-bit destination for zero-extended.
 #
