@@ -66,11 +66,34 @@ func (p *pass) moveSP(e *emitter, n int64) {
 	if n == 0 {
 		return
 	}
-	p.str("\tleaq\t")
-	p.int(n)
-	p.str("(%r14), %r14\n")
+	p.lea14(n, "%r14")
 	e.delta += n
 	p.movedSP(n)
+}
+
+// lea14 emits dst = r14 + n, in the length that the same address relative to
+// rsp has: the index that is none makes the SIB byte that rsp needs.
+func (p *pass) lea14(n int64, dst string) {
+	switch {
+	case n == 0:
+		p.str("\t{disp8} leaq\t0(%r14,%riz,1), ")
+	case n >= 120 && n <= 127:
+		p.str("\t{disp32} leaq\t")
+		p.int(n)
+		p.str("(%r14,%riz,1), ")
+	default:
+		p.str("\tleaq\t")
+		p.int(n)
+		p.str("(%r14,%riz,1), ")
+	}
+	p.str(dst)
+	p.byte('\n')
+}
+
+// far reports whether the displacement of an operand relative to rsp needs
+// four bytes, but that of its sandboxed form, which is 8 less, would not.
+func (e *emitter) far(o *operand) bool {
+	return e.delta == 8 && o.base == rsp && o.numeric && o.num >= 128 && o.num < 136
 }
 
 // movedSP keeps the CFI true after r14 += n.
@@ -82,6 +105,9 @@ func (p *pass) movedSP(n int64) {
 }
 
 func (p *pass) defOffset(off int64) {
+	if p.opt.native {
+		return
+	}
 	p.cfi.out.off = off
 	p.str("\t.cfi_def_cfa_offset ")
 	p.int(off)
@@ -89,6 +115,9 @@ func (p *pass) defOffset(off int64) {
 }
 
 func (p *pass) defCFA(off int64) {
+	if p.opt.native {
+		return
+	}
 	p.cfi.out = cfaState{14, off}
 	p.str("\t.cfi_def_cfa %r14, ")
 	p.int(off)
@@ -735,9 +764,7 @@ func (p *pass) plain(e *emitter, st *stmt, ops []operand) {
 				simple = false
 				if e.delta != 0 {
 					// rsp as a value is not r14 here.
-					p.str("\tleaq\t")
-					p.int(-e.delta)
-					p.str("(%r14), %r11\n")
+					p.lea14(-e.delta, "%r11")
 					p.clobber(e, st)
 					sp = r11
 				}
@@ -777,6 +804,9 @@ func (p *pass) plain(e *emitter, st *stmt, ops []operand) {
 		p.str(names32[ops[1].reg.num()])
 		p.byte('\n')
 		return
+	}
+	if memAt >= 0 && e.far(&ops[memAt]) && !p.opt.native {
+		p.str("{disp32} ")
 	}
 	p.str(st.op)
 	p.byte('\t')
@@ -1016,7 +1046,10 @@ func (p *pass) jump(e *emitter, i int, st *stmt, o *operand) {
 			// A tail call: the frame is gone.
 			switch {
 			case e.st.dyn:
+				save := p.cfi.out
 				p.moveSP(e, 8)
+				p.cfaHere(0)
+				defer p.cfaBack(save)
 			case e.st.depth != 0:
 				p.fail(st, "a jump out of the function while it has a frame of "+strconv.FormatInt(e.st.depth, 10)+" bytes")
 			}
@@ -1046,14 +1079,30 @@ func (p *pass) ret(e *emitter, st *stmt, ops []operand) {
 		p.fail(st, "a return while "+strconv.FormatInt(e.st.depth, 10)+" bytes are on the stack")
 	}
 	if n != 0 {
-		save := e.delta
+		save := p.cfi.out
 		p.moveSP(e, n)
-		e.delta = save
+		if e.st.dyn {
+			p.cfaHere(0)
+		}
 		p.line("ret")
-		p.movedSP(-n)
+		p.cfaBack(save)
 		return
 	}
 	p.line("ret")
+}
+
+// cfaBack returns to the CFA rule from before a return or tail jump.
+func (p *pass) cfaBack(s cfaState) {
+	c := &p.cfi
+	if !c.active || c.out == s || s.reg <= 0 {
+		return
+	}
+	c.out = s
+	p.str("\t.cfi_def_cfa ")
+	p.int(int64(s.reg))
+	p.str(", ")
+	p.int(s.off)
+	p.byte('\n')
 }
 
 func (p *pass) leave(e *emitter, st *stmt) {
@@ -1062,6 +1111,9 @@ func (p *pass) leave(e *emitter, st *stmt) {
 	p.str("\tleaq\t")
 	p.int(8 + after.hole())
 	p.str("(%rbp), %r14\n")
+	if after.hole() != 0 {
+		p.cfaHere(0)
+	}
 	if p.opt.native {
 		p.line("movq\t(%rbp), %rbp")
 	} else {
@@ -1076,9 +1128,8 @@ func (p *pass) push(e *emitter, st *stmt, o *operand) {
 		p.viaR11(e, st, o)
 		p.str("\tmovq\t%r11, ")
 	case o.rsp():
-		p.str("\tleaq\t")
-		p.int(-e.delta)
-		p.str("(%r14), %r11\n\tmovq\t%r11, ")
+		p.lea14(-e.delta, "%r11")
+		p.str("\tmovq\t%r11, ")
 		p.clobber(e, st)
 	case o.kind == opReg && o.reg.class() != class64:
 		p.fail(st, "operands not understood")
@@ -1126,6 +1177,10 @@ func (p *pass) pop(e *emitter, st *stmt, o *operand) {
 	p.str(", ")
 	p.str(o.text)
 	p.byte('\n')
+	if o.reg.is(rbp) && p.cfi.out.reg == 6 && !e.st.dyn {
+		// The rule by way of rbp ends here.
+		p.cfaHere(8 + e.st.depth - e.delta)
+	}
 }
 
 // stackOp prints the instructions other than push, pop, leave and lea that
@@ -1137,13 +1192,11 @@ func (p *pass) stackOp(e *emitter, st *stmt, ops []operand) {
 	case effSave: // mov %rsp, %reg
 		if e.delta == 0 {
 			p.str("\tmovq\t%r14, ")
+			p.str(ops[1].text)
+			p.byte('\n')
 		} else {
-			p.str("\tleaq\t")
-			p.int(-e.delta)
-			p.str("(%r14), ")
+			p.lea14(-e.delta, ops[1].text)
 		}
-		p.str(ops[1].text)
-		p.byte('\n')
 	case effFrom:
 		p.setSP(e, st)
 	case effDyn:
@@ -1158,18 +1211,40 @@ func (p *pass) setSP(e *emitter, st *stmt) {
 	after := e.st
 	p.step(&after, st)
 	n := st.val + after.hole()
-	if n == 0 {
+	switch {
+	case st.val == 0 && n == 0:
 		p.str("\tmovq\t")
 		p.str(st.effReg.name())
-	} else {
-		p.str("\tleaq\t")
-		p.int(n)
+		p.str(", %r14\n")
+	default:
+		// The native displacement is st.val: as many bytes as that takes.
+		switch {
+		case n == 0 && !p.opt.native:
+			p.str("\t{disp8} leaq\t0")
+		case st.val < -128 && n >= -128 && !p.opt.native:
+			p.str("\t{disp32} leaq\t")
+			p.int(n)
+		default:
+			p.str("\tleaq\t")
+			p.int(n)
+		}
 		p.byte('(')
 		p.str(st.effReg.name())
-		p.byte(')')
+		p.str("), %r14\n")
 	}
-	p.str(", %r14\n")
 	e.delta = after.hole()
+	if e.delta != 0 {
+		p.cfaHere(0)
+	}
+}
+
+// cfaHere tells the CFI that CFA is r14 + off, where the input's own
+// directive comes too late.
+func (p *pass) cfaHere(off int64) {
+	c := &p.cfi
+	if c.active && c.out.reg > 0 && (c.out.reg != 14 || c.out.off != off) {
+		p.defCFA(off)
+	}
 }
 
 func (p *pass) dynamic(e *emitter) { e.delta = 0 }
@@ -1221,10 +1296,24 @@ func (p *pass) lea(e *emitter, i int, st *stmt, ops []operand) {
 		return
 	}
 	p.byte('\t')
-	p.str(st.op)
-	p.byte('\t')
-	p.addr(e, m)
-	p.str(", ")
+	if m.base == rsp && m.index == noReg && m.numeric && !p.opt.native {
+		n := m.num - e.delta
+		switch {
+		case n == 0:
+			p.str("{disp8} ")
+		case e.far(m):
+			p.str("{disp32} ")
+		}
+		p.str(st.op)
+		p.byte('\t')
+		p.int(n)
+		p.str("(%r14,%riz,1), ")
+	} else {
+		p.str(st.op)
+		p.byte('\t')
+		p.addr(e, m)
+		p.str(", ")
+	}
 	p.operand(e, d, r14)
 	p.byte('\n')
 }
