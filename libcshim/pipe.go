@@ -1,0 +1,144 @@
+package libcshim
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/halite-run/halite/libcshim/namespace"
+	"github.com/halite-run/halite/runtime"
+)
+
+const (
+	pipeSize = 64 << 10
+	// pipeAtomic is PIPE_BUF: a write of so much is never mixed with another.
+	pipeAtomic = 4096
+)
+
+// pipe is the buffer between two ends inside one process. Memory is taken as it
+// fills.
+type pipe struct {
+	watchers
+	number uint64
+
+	mu      sync.Mutex
+	data    []byte // what was written and not read
+	readers int
+	writers int
+}
+
+var lastPipe atomic.Uint64
+
+func newPipe() *pipe { return &pipe{number: lastPipe.Add(1), readers: 1, writers: 1} }
+
+func (p *pipe) read(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.data) == 0 {
+		if p.writers == 0 || len(b) == 0 {
+			return 0, nil
+		}
+		return 0, unix.EAGAIN
+	}
+	n := copy(b, p.data)
+	p.data = p.data[n:]
+	if len(p.data) == 0 {
+		p.data = nil
+	}
+	p.notify()
+	return n, nil
+}
+
+func (p *pipe) write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.readers == 0 {
+		return 0, unix.EPIPE
+	}
+	room := pipeSize - len(p.data)
+	if room < len(b) {
+		if len(b) <= pipeAtomic || room == 0 {
+			return 0, unix.EAGAIN
+		}
+		b = b[:room]
+	}
+	p.data = append(p.data, b...)
+	p.notify()
+	return len(b), nil
+}
+
+// leave counts an end that was closed.
+func (p *pipe) leave(end *int) error {
+	p.mu.Lock()
+	*end--
+	p.mu.Unlock()
+	p.notify()
+	return nil
+}
+
+func (p *pipe) readReady(events int16) int16 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var r int16
+	if len(p.data) > 0 {
+		r |= events & (unix.POLLIN | pollRdNorm)
+	}
+	if p.writers == 0 {
+		r |= unix.POLLHUP
+	}
+	return r
+}
+
+func (p *pipe) writeReady(events int16) int16 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var r int16
+	if pipeSize-len(p.data) >= pipeAtomic {
+		r |= events & (unix.POLLOUT | pollWrNorm)
+	}
+	if p.readers == 0 {
+		r |= unix.POLLERR
+	}
+	return r
+}
+
+func (p *pipe) pending() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.data)
+}
+
+func (p *pipe) stat() (namespace.Stat, error) {
+	return namespace.Stat{Dev: 2, Ino: p.number, Nlink: 1, Mode: unix.S_IFIFO | 0o600, Blksize: 4096}, nil
+}
+
+func (p *pipe) name() string { return fmt.Sprintf("pipe:[%d]", p.number) }
+
+// pipeReader and pipeWriter are the ends.
+type pipeReader struct {
+	namespace.Unsupported
+	*pipe
+}
+
+func (r pipeReader) Read(b []byte) (int, error)    { return r.read(b) }
+func (r pipeReader) Write([]byte) (int, error)     { return 0, unix.EBADF }
+func (r pipeReader) Stat() (namespace.Stat, error) { return r.stat() }
+func (r pipeReader) ready(events int16) int16      { return r.readReady(events) }
+func (r pipeReader) watch(t *runtime.Thread)       { r.pipe.watch(t) }
+func (r pipeReader) unwatch(t *runtime.Thread)     { r.pipe.unwatch(t) }
+func (r pipeReader) Close() error                  { return r.leave(&r.readers) }
+
+type pipeWriter struct {
+	namespace.Unsupported
+	*pipe
+}
+
+func (w pipeWriter) Read([]byte) (int, error)      { return 0, unix.EBADF }
+func (w pipeWriter) Write(b []byte) (int, error)   { return w.write(b) }
+func (w pipeWriter) Stat() (namespace.Stat, error) { return w.stat() }
+func (w pipeWriter) ready(events int16) int16      { return w.writeReady(events) }
+func (w pipeWriter) watch(t *runtime.Thread)       { w.pipe.watch(t) }
+func (w pipeWriter) unwatch(t *runtime.Thread)     { w.pipe.unwatch(t) }
+func (w pipeWriter) Close() error                  { return w.leave(&w.writers) }

@@ -1,0 +1,355 @@
+package libcshim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/halite-run/halite/internal/safemem"
+	"github.com/halite-run/halite/ld"
+	"github.com/halite-run/halite/libcshim/namespace"
+	"github.com/halite-run/halite/runtime"
+)
+
+// Config describes a process. Namespace and Program are needed.
+type Config struct {
+	// Program is the name of the program in the namespace.
+	Program string
+	// Args is the argument vector; Args[0] is Program if it is empty.
+	Args []string
+	// Env is the environment, "NAME=value"; nothing of the host's gets in.
+	Env []string
+	// Dir is the first working directory; empty means "/".
+	Dir string
+	// Namespace is the file tree. The process owns it, and adds /dev and
+	// /proc to it unless NoSystemMounts is set.
+	Namespace      *namespace.Namespace
+	NoSystemMounts bool
+
+	// Stdin, Stdout and Stderr are descriptors 0, 1 and 2; nil is /dev/null.
+	// An *os.File is used as it is, with its position and its terminal; see
+	// the package comment for what happens to others when the guest blocks.
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+
+	// Trace gets one line per system call, like strace.
+	Trace io.Writer
+
+	// Identity is who the guest is; zero means user and group 1000. Set Root
+	// to make it 0.
+	Identity namespace.Identity
+	Root     bool
+	// Hostname is what uname tells; empty means "halite".
+	Hostname string
+
+	MaxMemory        uint64 // bytes of writable memory, 0 = no bound
+	MaxThreads       int    // 0 = the runtime's default
+	MaxFiles         int    // descriptors, 0 = 1024
+	StackSize        int    // of the first thread's data stack, 0 = 8 MiB
+	ControlStackSize int    // of each thread, 0 = the runtime's default
+
+	// LibraryPath, Preload and LinkTrace are handed to the dynamic linker.
+	LibraryPath []string
+	Preload     []string
+	LinkTrace   func(string)
+}
+
+const (
+	defaultID    = 1000
+	defaultStack = 8 << 20
+	maxArgs      = 2 << 20 // bytes of arguments and environment
+)
+
+// ExitStatus is how a process ended.
+type ExitStatus struct {
+	Code   int // of exit, 0..255
+	Signal int // that ended it, or 0
+}
+
+// Status is the number that a shell shows: Code, or 128+Signal.
+func (e ExitStatus) Status() int {
+	if e.Signal != 0 {
+		return 128 + e.Signal
+	}
+	return e.Code
+}
+
+func (e ExitStatus) String() string {
+	if e.Signal != 0 {
+		return "killed by " + runtime.SignalName(e.Signal)
+	}
+	return fmt.Sprintf("exit status %d", e.Code)
+}
+
+// A Process is one program in one domain.
+type Process struct {
+	cfg     Config
+	dom     *runtime.Domain
+	mem     safemem.Memory
+	ns      *namespace.Namespace
+	fds     fdTable
+	signals signalState
+	locks   lockTable
+	memory  memoryState
+	timers  timerState
+	tracer  *tracer
+	linker  *ld.Linker
+	exe     string
+	started time.Time
+	cpu0    time.Duration // CPU time of the host process when this one began
+
+	mu    sync.Mutex
+	cwd   string
+	umask uint32
+
+	main    *runtime.Thread
+	ran     bool
+	closing sync.Once
+}
+
+// task is a thread's part of the process.
+type task struct {
+	p      *Process
+	t      *runtime.Thread
+	sig    taskSignals
+	name   string
+	robust uint32
+}
+
+// NewProcess makes a domain and loads a program into it. The error says what is
+// wrong with the program. The caller must Close the process.
+func NewProcess(cfg Config) (*Process, error) {
+	if cfg.Namespace == nil {
+		return nil, errors.New("libcshim: a process needs a namespace")
+	}
+	if cfg.Identity == (namespace.Identity{}) && !cfg.Root {
+		cfg.Identity = namespace.Identity{UID: defaultID, GID: defaultID}
+	}
+	if cfg.StackSize <= 0 {
+		cfg.StackSize = defaultStack
+	}
+	if cfg.Hostname == "" {
+		cfg.Hostname = "halite"
+	}
+	if len(cfg.Args) == 0 {
+		cfg.Args = []string{cfg.Program}
+	}
+	p := &Process{cfg: cfg, ns: cfg.Namespace, cwd: "/", umask: 0o022, started: time.Now()}
+	p.tracer = newTracer(cfg.Trace)
+	p.fds.limit = cfg.MaxFiles
+	if p.fds.limit <= 0 {
+		p.fds.limit = defaultMaxFiles
+	}
+	p.cpu0 = cpuTime()
+	dom, err := runtime.NewDomain(runtime.Config{
+		MaxMemory: cfg.MaxMemory, MaxThreads: cfg.MaxThreads, ControlStackSize: cfg.ControlStackSize,
+		Personality: p,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.dom, p.mem = dom, dom.Memory()
+	if err := p.setUp(); err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *Process) setUp() error {
+	if !p.cfg.NoSystemMounts {
+		if err := p.systemMounts(); err != nil {
+			return err
+		}
+	}
+	if p.cfg.Dir != "" {
+		dir, err := p.ns.Chdir("/", p.cfg.Dir)
+		if err != nil {
+			return fmt.Errorf("working directory %s: %w", p.cfg.Dir, err)
+		}
+		p.cwd = dir
+	}
+	if err := p.openStdio(); err != nil {
+		return err
+	}
+	return p.load()
+}
+
+// systemMounts adds /dev and /proc.
+func (p *Process) systemMounts() error {
+	err := p.ns.Mount("/dev", namespace.Devices(p.cfg.Identity, &p.fds, p.terminal), namespace.MountOptions{ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	return p.ns.Mount("/proc", namespace.Proc(namespace.ProcConfig{
+		Identity: p.cfg.Identity, PID: p.dom.PID(),
+		Exe: func() string { return p.exe },
+		Cwd: func() string { return p.dir() },
+		Files: map[string]func() []byte{
+			"cmdline": func() []byte { return joinNUL(p.cfg.Args) },
+			"environ": func() []byte { return joinNUL(p.cfg.Env) },
+			"maps":    p.mapsFile,
+			"stat":    p.statFile,
+			"status":  p.statusFile,
+			"comm":    func() []byte { return []byte(p.commName() + "\n") },
+		},
+		Descriptors: &p.fds,
+	}), namespace.MountOptions{ReadOnly: true})
+}
+
+func (p *Process) openStdio() error {
+	for fd, s := range []any{p.cfg.Stdin, p.cfg.Stdout, p.cfg.Stderr} {
+		flags := unix.O_WRONLY
+		if fd == 0 {
+			flags = unix.O_RDONLY
+		}
+		var f namespace.File
+		switch s := s.(type) {
+		case nil:
+			null, err := p.nullDevice()
+			if err != nil {
+				return err
+			}
+			f = null
+		case *os.File:
+			if s == nil {
+				return fmt.Errorf("libcshim: descriptor %d is a nil file", fd)
+			}
+			h, err := newHostStream(s, p.cfg.Identity)
+			if err != nil {
+				return fmt.Errorf("libcshim: descriptor %d: %w", fd, err)
+			}
+			if h.isTerminal() {
+				flags = unix.O_RDWR
+			}
+			f = h
+		default:
+			if fd == 0 {
+				f = newReaderStream(p.cfg.Stdin)
+			} else {
+				f = &writerStream{w: s.(io.Writer)}
+			}
+		}
+		if _, err := p.fds.add(newOpenFile(f, "", flags), fd, false); err != nil {
+			_ = f.Close()
+			return err
+		}
+	}
+	return nil
+}
+
+// nullDevice is what stands in for a stream that is not given.
+func (p *Process) nullDevice() (namespace.File, error) {
+	return namespace.Devices(p.cfg.Identity, nil, nil).Open("null", unix.O_RDWR, 0)
+}
+
+// terminal is /dev/tty: the first of the standard streams that is one.
+func (p *Process) terminal() namespace.File {
+	for _, s := range []any{p.cfg.Stdin, p.cfg.Stdout, p.cfg.Stderr} {
+		if f, ok := s.(*os.File); ok && f != nil {
+			h, err := newHostStream(f, p.cfg.Identity)
+			if err != nil {
+				continue
+			}
+			if h.isTerminal() {
+				return h
+			}
+			h.Close()
+		}
+	}
+	return nil
+}
+
+// Domain is the sandbox of the process.
+func (p *Process) Domain() *runtime.Domain { return p.dom }
+
+// Namespace is its file tree.
+func (p *Process) Namespace() *namespace.Namespace { return p.ns }
+
+func (p *Process) dir() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cwd
+}
+
+// Run runs the program to its end; it can be done once. The error is nil for a
+// program that ended by itself or by a signal that is not a fault; a
+// *runtime.FaultError; or the context's error when that ended first (the status
+// then says SIGKILL).
+func (p *Process) Run(ctx context.Context) (ExitStatus, error) {
+	if p.ran {
+		return ExitStatus{}, errors.New("libcshim: a process runs once")
+	}
+	p.ran = true
+	if err := ctx.Err(); err != nil {
+		p.main.Drop()
+		p.main = nil
+		return ExitStatus{Signal: int(unix.SIGKILL)}, err
+	}
+	p.main.Start()
+	e := p.dom.Wait(ctx)
+	p.timers.stop()
+	p.tracer.end(p, e)
+	return ExitStatus{Code: e.Code, Signal: e.Signal}, e.Err
+}
+
+// Close ends the process if it runs and gives everything back: the domain, the
+// descriptors, the namespace.
+func (p *Process) Close() error {
+	var err error
+	p.closing.Do(func() {
+		if p.main != nil && !p.ran {
+			p.main.Drop()
+		}
+		p.ran = true
+		p.timers.stop()
+		p.stopAlarm()
+		err = p.dom.Close()
+		p.fds.closeAll()
+		if cerr := p.ns.Close(); err == nil {
+			err = cerr
+		}
+	})
+	return err
+}
+
+// Syscall implements runtime.Personality.
+func (p *Process) Syscall(t *runtime.Thread, nr uint64, a [6]uint64) int64 {
+	k, ok := t.Local.(*task)
+	if !ok {
+		// A call from the host into the guest: it gets its task now.
+		k = &task{p: p, t: t}
+		t.Local = k
+	}
+	c := lookup(nr)
+	if c == nil {
+		if p.tracer != nil {
+			p.tracer.unknown(k, nr, a)
+		}
+		return -int64(unix.ENOSYS)
+	}
+	if p.tracer == nil {
+		return result(c.serve(k, &a))
+	}
+	return p.tracer.call(k, c, &a)
+}
+
+// ThreadEnd implements runtime.Personality.
+func (p *Process) ThreadEnd(t *runtime.Thread) {
+	if p.linker != nil {
+		p.linker.ThreadExit(t.TID())
+	}
+	if k, ok := t.Local.(*task); ok {
+		k.dieRobust()
+		p.signals.mu.Lock()
+		k.sig.mask = ^sigset(0)
+		k.handOver()
+		p.signals.mu.Unlock()
+	}
+}

@@ -1,0 +1,353 @@
+package libcshim
+
+import (
+	"math"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/halite-run/halite/libcshim/namespace"
+)
+
+func sysFcntl(k *task, a *args) (int64, error) {
+	fd, cmd := int32Arg(a[0]), int32Arg(a[1])
+	return k.withFile(a[0], func(o *openFile) (int64, error) {
+		switch cmd {
+		case unix.F_DUPFD, unix.F_DUPFD_CLOEXEC:
+			from := int32Arg(a[2])
+			if from < 0 || from >= k.p.fds.limit {
+				return 0, unix.EINVAL
+			}
+			return k.dupFrom(fd, from, cmd == unix.F_DUPFD_CLOEXEC)
+		case unix.F_GETFD:
+			on, err := k.p.fds.cloexec(fd)
+			if on {
+				return unix.FD_CLOEXEC, err
+			}
+			return 0, err
+		case unix.F_SETFD:
+			return 0, k.p.fds.setCloexec(fd, a[2]&unix.FD_CLOEXEC != 0)
+		case unix.F_GETFL:
+			return int64(o.getFlags() | oLargefile), nil
+		case unix.F_SETFL:
+			return 0, o.setFlags(int32Arg(a[2]))
+		case unix.F_GETLK, unix.F_SETLK, unix.F_SETLKW, unix.F_OFD_GETLK, unix.F_OFD_SETLK, unix.F_OFD_SETLKW:
+			return k.recordLock(o, cmd, a[2])
+		case unix.F_GETOWN, unix.F_GETSIG:
+			return 0, nil
+		case unix.F_SETOWN, unix.F_SETSIG:
+			return 0, nil
+		case unix.F_GETPIPE_SZ:
+			if _, ok := namespace.Unwrap(o.file).(interface{ pending() int }); ok {
+				return pipeSize, nil
+			}
+			return 0, unix.EBADF
+		case unix.F_SETPIPE_SZ:
+			if int32Arg(a[2]) > pipeSize {
+				return 0, unix.EPERM
+			}
+			return pipeSize, nil
+		}
+		return 0, unix.EINVAL
+	})
+}
+
+const oLargefile = 0o100000
+
+func (o *openFile) setFlags(flags int) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	flags = o.flags&^statusFlags | flags&statusFlags
+	if (flags^o.flags)&unix.O_APPEND != 0 {
+		if err := o.file.SetAppend(flags&unix.O_APPEND != 0); err != nil {
+			return err
+		}
+	}
+	o.flags = flags
+	return nil
+}
+
+// Layout of struct flock: type, whence, start, len, pid.
+const flockSize = 32
+
+// A lockTable keeps advisory locks. They matter between open files of the same
+// process only: POSIX record locks belong to the process, so that they never
+// conflict here and need only be accepted; flock and OFD locks belong to the
+// open file, and are kept as one lock of a whole file.
+type lockTable struct {
+	mu    sync.Mutex
+	files map[[2]uint64]*fileLock // by device and inode
+}
+
+type fileLock struct {
+	exclusive *openFile
+	shared    map[*openFile]bool
+	watchers  watchers
+}
+
+func lockKey(o *openFile) ([2]uint64, error) {
+	st, err := o.file.Stat()
+	return [2]uint64{st.Dev, st.Ino}, err
+}
+
+// try takes a lock for o; false when another open file is in the way.
+func (t *lockTable) try(key [2]uint64, o *openFile, exclusive bool) (bool, *fileLock) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.files == nil {
+		t.files = make(map[[2]uint64]*fileLock)
+	}
+	l := t.files[key]
+	if l == nil {
+		l = &fileLock{shared: make(map[*openFile]bool)}
+		t.files[key] = l
+	}
+	if l.exclusive != nil && l.exclusive != o {
+		return false, l
+	}
+	if exclusive {
+		for other := range l.shared {
+			if other != o {
+				return false, l
+			}
+		}
+		delete(l.shared, o)
+		l.exclusive = o
+		return true, l
+	}
+	if l.exclusive == o {
+		l.exclusive = nil
+		l.watchers.notify()
+	}
+	l.shared[o] = true
+	return true, l
+}
+
+// unlock takes o's lock of one file away.
+func (t *lockTable) unlock(key [2]uint64, o *openFile) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if l := t.files[key]; l != nil {
+		t.drop(key, l, o)
+	}
+}
+
+func (t *lockTable) drop(key [2]uint64, l *fileLock, o *openFile) {
+	if l.exclusive != o && !l.shared[o] {
+		return
+	}
+	if l.exclusive == o {
+		l.exclusive = nil
+	}
+	delete(l.shared, o)
+	l.watchers.notify()
+	if l.exclusive == nil && len(l.shared) == 0 {
+		l.watchers.mu.Lock()
+		idle := len(l.watchers.list) == 0
+		l.watchers.mu.Unlock()
+		if idle {
+			delete(t.files, key)
+		}
+	}
+}
+
+// closed drops the locks of an open file whose last descriptor goes.
+func (t *lockTable) closed(o *openFile) {
+	if o.refs.Load() > 1 {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for key, l := range t.files {
+		t.drop(key, l, o)
+	}
+}
+
+func (k *task) lock(o *openFile, exclusive, wait bool) error {
+	key, err := lockKey(o)
+	if err != nil {
+		return err
+	}
+	t := &k.p.locks
+	ok, l := t.try(key, o, exclusive)
+	if ok {
+		return nil
+	}
+	if !wait {
+		return unix.EWOULDBLOCK
+	}
+	l.watchers.watch(k.t)
+	defer l.watchers.unwatch(k.t)
+	for {
+		if ok, _ := t.try(key, o, exclusive); ok {
+			return nil
+		}
+		if k.park() {
+			return errRestart
+		}
+	}
+}
+
+func sysFlock(k *task, a *args) (int64, error) {
+	return k.withFile(a[0], func(o *openFile) (int64, error) {
+		op := int32Arg(a[1])
+		wait := op&unix.LOCK_NB == 0
+		switch op &^ unix.LOCK_NB {
+		case unix.LOCK_SH:
+			return 0, k.lock(o, false, wait)
+		case unix.LOCK_EX:
+			return 0, k.lock(o, true, wait)
+		case unix.LOCK_UN:
+			key, err := lockKey(o)
+			if err == nil {
+				k.p.locks.unlock(key, o)
+			}
+			return 0, err
+		}
+		return 0, unix.EINVAL
+	})
+}
+
+func (k *task) recordLock(o *openFile, cmd int, addr uint64) (int64, error) {
+	var b [flockSize]byte
+	if err := k.read(addr, b[:]); err != nil {
+		return 0, err
+	}
+	typ, whence := int16(le.Uint16(b[0:])), int16(le.Uint16(b[2:]))
+	start, length := int64(le.Uint64(b[8:])), int64(le.Uint64(b[16:]))
+	if whence < 0 || whence > 2 || typ < 0 || typ > 2 || whence == 0 && start < 0 || start > 0 && length > math.MaxInt64-start {
+		return 0, unix.EINVAL
+	}
+	if typ == unix.F_RDLCK && !o.readable() || typ == unix.F_WRLCK && !o.writable() {
+		return 0, unix.EBADF
+	}
+	switch cmd {
+	case unix.F_GETLK:
+		le.PutUint16(b[0:], unix.F_UNLCK)
+		return 0, k.write(addr, b[:])
+	case unix.F_SETLK, unix.F_SETLKW:
+		return 0, nil
+	}
+	key, err := lockKey(o)
+	if err != nil {
+		return 0, err
+	}
+	switch {
+	case cmd == unix.F_OFD_GETLK:
+		le.PutUint16(b[0:], unix.F_UNLCK)
+		return 0, k.write(addr, b[:])
+	case typ == unix.F_UNLCK:
+		k.p.locks.unlock(key, o)
+		return 0, nil
+	}
+	err = k.lock(o, typ == unix.F_WRLCK, cmd == unix.F_OFD_SETLKW)
+	return 0, err
+}
+
+// ioctl: what programs ask of terminals and pipes. Numbers are passed on to a
+// terminal of the host only if they are in this list.
+func sysIoctl(k *task, a *args) (int64, error) {
+	return k.withFile(a[0], func(o *openFile) (int64, error) {
+		req := uint(uint32(a[1]))
+		switch req {
+		case fionbio:
+			v, err := k.p.mem.Load32(uint32(a[2]))
+			if err != nil {
+				return 0, err
+			}
+			flags := o.getFlags() &^ unix.O_NONBLOCK
+			if v != 0 {
+				flags |= unix.O_NONBLOCK
+			}
+			return 0, o.setFlags(flags)
+		case fioclex, fionclex:
+			return 0, k.p.fds.setCloexec(int32Arg(a[0]), req == fioclex)
+		}
+		inner := namespace.Unwrap(o.file)
+		if req == fionread {
+			if f, ok := inner.(interface{ pending() int }); ok {
+				return 0, k.store32(a[2], uint32(f.pending()))
+			}
+			st, err := o.file.Stat()
+			if err == nil && st.IsRegular() {
+				pos, err := o.file.Seek(0, unix.SEEK_CUR)
+				if err != nil {
+					return 0, err
+				}
+				return 0, k.store32(a[2], uint32(max(0, min(st.Size-pos, math.MaxInt32))))
+			}
+		}
+		if s, ok := inner.(*hostStream); ok {
+			return k.hostIoctl(s, req, a[2])
+		}
+		return 0, unix.ENOTTY
+	})
+}
+
+const (
+	fioclex  = 0x5451
+	fionread = 0x541b
+	fionbio  = 0x5421
+	fionclex = 0x5450
+	// The kernel's struct termios, which has no speeds at its end.
+	termiosSize = 36
+)
+
+func (k *task) hostIoctl(s *hostStream, req uint, addr uint64) (int64, error) {
+	switch req {
+	case unix.TIOCGWINSZ:
+		w, err := unix.IoctlGetWinsize(s.fd, unix.TIOCGWINSZ)
+		if err != nil {
+			return 0, err
+		}
+		var b [8]byte
+		le.PutUint16(b[0:], w.Row)
+		le.PutUint16(b[2:], w.Col)
+		le.PutUint16(b[4:], w.Xpixel)
+		le.PutUint16(b[6:], w.Ypixel)
+		return 0, k.write(addr, b[:])
+	case unix.TCGETS:
+		t, err := unix.IoctlGetTermios(s.fd, unix.TCGETS)
+		if err != nil {
+			return 0, err
+		}
+		var b [termiosSize]byte
+		le.PutUint32(b[0:], t.Iflag)
+		le.PutUint32(b[4:], t.Oflag)
+		le.PutUint32(b[8:], t.Cflag)
+		le.PutUint32(b[12:], t.Lflag)
+		b[16] = t.Line
+		copy(b[17:], t.Cc[:])
+		return 0, k.write(addr, b[:])
+	case unix.TCSETS, unix.TCSETSW, unix.TCSETSF:
+		var b [termiosSize]byte
+		if err := k.read(addr, b[:]); err != nil {
+			return 0, err
+		}
+		t, err := unix.IoctlGetTermios(s.fd, unix.TCGETS)
+		if err != nil {
+			return 0, err
+		}
+		t.Iflag, t.Oflag = le.Uint32(b[0:]), le.Uint32(b[4:])
+		t.Cflag, t.Lflag = le.Uint32(b[8:]), le.Uint32(b[12:])
+		copy(t.Cc[:], b[17:])
+		return 0, unix.IoctlSetTermios(s.fd, req, t)
+	case unix.TIOCGPGRP:
+		if !s.isTerminal() {
+			return 0, unix.ENOTTY
+		}
+		return 0, k.store32(addr, uint32(k.p.dom.PID()))
+	case unix.TIOCSPGRP:
+		if !s.isTerminal() {
+			return 0, unix.ENOTTY
+		}
+		return 0, nil
+	case fionread, unix.TIOCOUTQ:
+		n, err := unix.IoctlGetInt(s.fd, req)
+		if err != nil {
+			return 0, err
+		}
+		return 0, k.store32(addr, uint32(n))
+	}
+	return 0, unix.ENOTTY
+}
