@@ -264,19 +264,15 @@ func (l *Linker) install(g *graph) error {
 // prepare finds a place for an object: one that the same file left behind, or
 // a new one.
 func (l *Linker) prepare(o *object) error {
-	_, size := o.file.Extent()
+	m := l.loader.Stage(l.cfg.Cage, o.file)
 	for i, r := range l.retired {
-		if _, n := r.Extent(); n != size {
-			continue
-		}
-		if m, ok := l.loader.PrepareAgain(l.cfg.Cage, o.file, r); ok {
+		if m.PlaceAgain(r) {
 			l.retired = append(l.retired[:i], l.retired[i+1:]...)
 			o.image, o.bias = m, m.Bias
 			return nil
 		}
 	}
-	m, err := l.loader.Prepare(l.cfg.Cage, o.file, loader.Anywhere)
-	if err != nil {
+	if err := m.Place(loader.Anywhere); err != nil {
 		return err
 	}
 	o.image, o.bias = m, m.Bias

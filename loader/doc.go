@@ -7,7 +7,7 @@
 // shared objects. It reads everything it will ever look at once, into memory of
 // its own, checks it, and hands out tables whose accessors cannot fail badly:
 // an index or an offset that comes from the file is compared with the table it
-// points into before it is used. Loader.Prepare gives a file a place in a cage,
+// points into before it is used. Loader.Stage and Image.Place give a file a place in a cage,
 // Image.CheckText validates its code, Image.Commit and Image.InstallText put data
 // and code there. Verify checks
 // the code of a file without loading it.

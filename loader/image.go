@@ -21,10 +21,10 @@ const Anywhere = 0
 
 // Image is a file that has a place in a cage.
 //
-// It passes through stages. Prepare reserves its addresses: nothing is visible to
-// the guest yet, and the contents of its writable segments can be changed
-// through Data, which is how a linker relocates them. CheckText validates the
-// code. Commit puts the data into place and sets the access rights. InstallText
+// It passes through stages. Stage copies what will be loaded into the host's
+// memory. Place reserves addresses: nothing is visible to the guest yet, and the
+// contents of the writable segments can be changed through Data, which is how a
+// linker relocates them. CheckText validates the code. Commit puts the data into place and sets the access rights. InstallText
 // puts the code there; it comes last, because code that the threads of a running
 // guest can see can no longer be taken away without a trace. An error at any
 // stage is followed by Discard.
@@ -39,6 +39,7 @@ type Image struct {
 	staged  [][]byte      // contents of the writable segments, by number in File.Segments
 	checked []*cachedText // code that passed, to be given back to the cache
 	texts   []uint32      // offsets of installed code
+	code    []pages       // of the executable segments, in order
 	print   fingerprint
 	again   bool // the code stands where the same code once ran
 }
@@ -46,8 +47,8 @@ type Image struct {
 // Map loads a file in one go. at is the load bias of a position-independent
 // file, or Anywhere; programs of type ET_EXEC stand where they were linked.
 func (l *Loader) Map(c *cage.Cage, f *File, at uint32) (*Image, error) {
-	m, err := l.Prepare(c, f, at)
-	if err != nil {
+	m := l.Stage(c, f)
+	if err := m.Place(at); err != nil {
 		return nil, err
 	}
 	// The program relocates itself, if it must: its RELRO range stays writable
@@ -61,43 +62,78 @@ func (l *Loader) Map(c *cage.Cage, f *File, at uint32) (*Image, error) {
 	return m, nil
 }
 
-// Prepare reserves a place for the file.
-func (l *Loader) Prepare(c *cage.Cage, f *File, at uint32) (*Image, error) {
+// Stage makes an image of a file, which has no place yet.
+func (l *Loader) Stage(c *cage.Cage, f *File) *Image {
+	m := &Image{File: f, loader: l, cage: c, staged: make([][]byte, len(f.Segments))}
+	h := sha256.New()
+	for i := range f.Segments {
+		s := &f.Segments[i]
+		var b [16]byte
+		le.PutUint32(b[:], uint32(s.Flags))
+		le.PutUint32(b[4:], s.Addr)
+		le.PutUint32(b[8:], s.MemSize)
+		h.Write(b[:])
+		switch {
+		case s.Flags&FlagWrite != 0:
+			m.staged[i] = append([]byte(nil), s.data...)
+		case s.Flags&FlagExec != 0:
+			var t pages
+			t.bytes, _ = padText(s.data, s.Addr)
+			t.sum = sha256.Sum256(t.bytes)
+			m.code = append(m.code, t)
+			h.Write(t.sum[:])
+		}
+	}
+	m.print = fingerprint(h.Sum(nil))
+	return m
+}
+
+// pages is the code of one segment with its padding, private to the image.
+type pages struct {
+	bytes []byte
+	sum   [sha256.Size]byte
+}
+
+// fingerprint identifies the layout of a file and its code.
+type fingerprint [sha256.Size]byte
+
+// Place reserves a place for the image.
+func (m *Image) Place(at uint32) error {
+	f, c := m.File, m.cage
 	lo, size := f.Extent()
-	m := &Image{File: f, loader: l, cage: c, size: size}
+	m.size = size
 	switch {
 	case f.Type == TypeProgram || at != Anywhere:
 		if f.Type == TypeProgram {
 			at = 0
 		}
 		if at%f.Align() != 0 {
-			return nil, fmt.Errorf("%s: load bias %#x is no multiple of the file's alignment %#x", f.Name, at, f.Align())
+			return fmt.Errorf("%s: load bias %#x is no multiple of the file's alignment %#x", f.Name, at, f.Align())
 		}
 		if uint64(lo)+uint64(at) < imageStart || uint64(lo)+uint64(at)+size > imageEnd {
-			return nil, fmt.Errorf("%s: addresses %#x..%#x are outside the sandbox", f.Name, uint64(lo)+uint64(at), uint64(lo)+uint64(at)+size)
+			return fmt.Errorf("%s: addresses %#x..%#x are outside the sandbox", f.Name, uint64(lo)+uint64(at), uint64(lo)+uint64(at)+size)
+		}
+		if err := c.ReserveAt(lo+at, size); err != nil {
+			return fmt.Errorf("%s: addresses %#x..%#x: %w", f.Name, lo+at, uint64(lo)+uint64(at)+size, err)
 		}
 		m.lo = lo + at
-		if err := c.ReserveAt(m.lo, size); err != nil {
-			return nil, fmt.Errorf("%s: addresses %#x..%#x: %w", f.Name, m.lo, uint64(m.lo)+size, err)
-		}
 	default:
 		// The reservation is aligned, the file's lowest address need not be.
 		align := f.Align()
 		head := uint64(lo & (align - 1))
 		got, err := c.Reserve(head+size, uint64(align))
 		if err != nil {
-			return nil, fmt.Errorf("%s: %d bytes of address space: %w", f.Name, size, err)
+			return fmt.Errorf("%s: %d bytes of address space: %w", f.Name, size, err)
 		}
 		if head > 0 {
 			if err := c.Unmap(got, head); err != nil {
-				return nil, fmt.Errorf("%s: %w", f.Name, err)
+				return fmt.Errorf("%s: %w", f.Name, err)
 			}
 		}
 		m.lo = got + uint32(head)
 	}
 	m.Bias = m.lo - lo
-	m.stage()
-	return m, nil
+	return nil
 }
 
 // Retired is the place that an unloaded image left behind.
@@ -110,46 +146,17 @@ type Retired struct {
 // Extent is the range of offsets.
 func (r *Retired) Extent() (lo uint32, size uint64) { return r.lo, r.size }
 
-// fingerprint identifies the layout of a file and its code.
-type fingerprint [sha256.Size]byte
-
-func (f *File) fingerprint() fingerprint {
-	h := sha256.New()
-	for i := range f.Segments {
-		s := &f.Segments[i]
-		var b [16]byte
-		le.PutUint32(b[:], uint32(s.Flags))
-		le.PutUint32(b[4:], s.Addr)
-		le.PutUint32(b[8:], s.MemSize)
-		h.Write(b[:])
-		if s.Flags&FlagExec != 0 {
-			h.Write(s.data)
-		}
-	}
-	return fingerprint(h.Sum(nil))
-}
-
-// PrepareAgain is Prepare for the place of an unloaded image. ok is false when
-// the file is not the one that stood there.
+// PlaceAgain puts the image where an unloaded one stood. ok is false when that
+// was not the same file.
 //
 // Preconditions: r is used once.
-func (l *Loader) PrepareAgain(c *cage.Cage, f *File, r *Retired) (m *Image, ok bool) {
-	lo, size := f.Extent()
-	if f.Type != TypeShared || size != r.size || f.fingerprint() != r.print {
-		return nil, false
+func (m *Image) PlaceAgain(r *Retired) (ok bool) {
+	lo, size := m.File.Extent()
+	if m.File.Type != TypeShared || size != r.size || m.print != r.print {
+		return false
 	}
-	m = &Image{File: f, loader: l, cage: c, lo: r.lo, size: r.size, Bias: r.lo - lo, again: true}
-	m.stage()
-	return m, true
-}
-
-func (m *Image) stage() {
-	m.staged = make([][]byte, len(m.File.Segments))
-	for i := range m.File.Segments {
-		if s := &m.File.Segments[i]; s.Flags&FlagWrite != 0 {
-			m.staged[i] = append([]byte(nil), s.data...)
-		}
-	}
+	m.lo, m.size, m.Bias, m.again = r.lo, size, r.lo-lo, true
+	return true
 }
 
 // Extent is the range of offsets that the image occupies.
@@ -206,14 +213,15 @@ func (m *Image) Staged(i int) []byte { return m.staged[i] }
 
 // CheckText validates the code for its place.
 func (m *Image) CheckText() error {
-	m.print = m.File.fingerprint()
+	n := 0
 	for i := range m.File.Segments {
 		s := &m.File.Segments[i]
-		if s.Flags&FlagExec == 0 || s.MemSize == 0 {
+		if s.Flags&FlagExec == 0 {
 			continue
 		}
-		pages, start := padText(s.data, s.Addr)
-		text, errs, more, err := m.loader.checkText(m.File.Name, pages, start+m.Bias)
+		code := &m.code[n]
+		n++
+		text, errs, more, err := m.loader.checkText(m.File.Name, code, pageDown(s.Addr)+m.Bias)
 		if err != nil {
 			return fmt.Errorf("%s: segment %d: %w", m.File.Name, s.Index, err)
 		}
@@ -222,6 +230,7 @@ func (m *Image) CheckText() error {
 		}
 		m.checked = append(m.checked, text)
 	}
+	m.code = nil
 	return nil
 }
 
@@ -303,6 +312,7 @@ func (m *Image) commit(mem safemem.Memory, i int, s *Segment, relro bool) error 
 // unloaded, and place is what Unload says.
 func (m *Image) Discard() (place *Retired, err error) {
 	m.releaseChecked()
+	m.code = nil
 	if m.again || len(m.texts) > 0 {
 		return m.Unload()
 	}

@@ -141,8 +141,8 @@ func TestRelroAndStaging(t *testing.T) {
 	c := newCage(t)
 	f := goodFile(t)
 	var l Loader
-	m, err := l.Prepare(c, f, Anywhere)
-	if err != nil {
+	m := l.Stage(c, f)
+	if err := m.Place(Anywhere); err != nil {
 		t.Fatal(err)
 	}
 	for _, x := range []struct {
@@ -353,17 +353,17 @@ func TestUnload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := l.PrepareAgain(c, g, place); ok {
+	if l.Stage(c, g).PlaceAgain(place) {
 		t.Error("another file was given the place")
 	}
 	if m2, err := l.Map(c, g, Anywhere); err != nil || m2.Bias == m.Bias {
 		t.Errorf("another file: %v", err)
 	}
-	if _, err := l.Prepare(c, g, m.Bias); err == nil {
+	if err := l.Stage(c, g).Place(m.Bias); err == nil {
 		t.Error("another file was put there")
 	}
-	again, ok := l.PrepareAgain(c, f, place)
-	if !ok {
+	again := l.Stage(c, f)
+	if !again.PlaceAgain(place) {
 		t.Fatal("the same file was not given the place")
 	}
 	for _, stage := range []func() error{again.CheckText, func() error { return again.Commit(false) }, again.InstallText} {
@@ -379,7 +379,10 @@ func TestUnload(t *testing.T) {
 	if err != nil || place == nil {
 		t.Fatal(err)
 	}
-	again, _ = l.PrepareAgain(c, f, place)
+	again = l.Stage(c, f)
+	if !again.PlaceAgain(place) {
+		t.Fatal("the same file was not given the place a second time")
+	}
 	if place, err = again.Discard(); err != nil || place == nil {
 		t.Errorf("discarded: %v %v", place, err)
 	}

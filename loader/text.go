@@ -38,24 +38,24 @@ func fillHlt(b []byte) {
 }
 
 // checkText is the door through which all code of files passes: whatever is
-// mapped executable comes from here. pages is private to the call: nobody else
+// mapped executable comes from here. code is private to the image: nobody else
 // can write it any more. It becomes a sealed text for offset `at`, adjusted to
 // the engine's thread pointer and validated as it will stand there, or it comes
 // to nothing. The caller gives the text back with texts.done.
-func (l *Loader) checkText(name string, pages []byte, at uint32) (text *cachedText, errs []*validator.Error, more bool, err error) {
+func (l *Loader) checkText(name string, code *pages, at uint32) (text *cachedText, errs []*validator.Error, more bool, err error) {
 	disp := l.ThreadPointer
 	if disp == 0 {
 		disp = validator.DefaultThreadPointer
 	}
-	key := textKey{sha256.Sum256(pages), at, disp}
+	key := textKey{code.sum, at, disp}
 	if text = texts.get(key); text != nil {
 		return text, nil, false, nil
 	}
-	errs, more, err = prepareText(pages, at, disp)
+	errs, more, err = prepareText(code.bytes, at, disp)
 	if err != nil || len(errs) > 0 {
 		return nil, errs, more, err
 	}
-	sealed, err := cage.NewText(name, pages, at)
+	sealed, err := cage.NewText(name, code.bytes, at)
 	if err != nil {
 		return nil, nil, false, err
 	}
