@@ -63,7 +63,7 @@ func TestInterrupt(t *testing.T) {
 func TestInterruptedGoesOn(t *testing.T) {
 	s, c := newGuest(t)
 	s.regs(guestIn).pattern(5)
-	start(c, "verify", 300_000)
+	start(c, "verify", 3_000_000)
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -92,7 +92,7 @@ func TestInterruptedGoesOn(t *testing.T) {
 	}
 	close(stop)
 	wg.Wait()
-	if n == 0 {
+	if n == 0 && runtime.GOMAXPROCS(0) > 1 {
 		t.Error("was never interrupted")
 	}
 	t.Logf("%d interruptions", n)
@@ -152,14 +152,14 @@ func TestInterruptLatency(t *testing.T) {
 	var all []time.Duration
 	for range 100 {
 		start(c, "spin")
-		var at time.Time
+		at := make(chan time.Time, 1)
 		go func() {
 			time.Sleep(time.Millisecond)
-			at = time.Now()
+			at <- time.Now()
 			c.Interrupt()
 		}()
 		want(t, c, ExitInterrupt)
-		all = append(all, time.Since(at))
+		all = append(all, time.Since(<-at))
 		c.ClearInterrupt()
 		c.Leave()
 	}
@@ -206,7 +206,12 @@ func TestManyContexts(t *testing.T) {
 	}
 }
 
+// TestIgnoredSignals: what the package comment promises about os/signal. On a
+// single processor nobody would be left to call Interrupt.
 func TestIgnoredSignals(t *testing.T) {
+	if runtime.GOMAXPROCS(0) == 1 {
+		t.Skip("needs two processors")
+	}
 	signal.Ignore(syscall.SIGURG)
 	defer signal.Reset(syscall.SIGURG)
 	_, c := newGuest(t)
