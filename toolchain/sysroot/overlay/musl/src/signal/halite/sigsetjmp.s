@@ -1,0 +1,2 @@
+# sigsetjmp is in setjmp.s, which it shares its second half with.
+	.text

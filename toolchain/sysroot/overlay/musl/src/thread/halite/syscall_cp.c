@@ -1,0 +1,2 @@
+/* Cancellation points are in pthread_cancel.c. */
+typedef int nothing_here;
