@@ -379,16 +379,49 @@ func (l *Linker) AddrInfo(addr uint32) (info SymbolInfo, ok bool) {
 }
 
 // Symbolize names a code address for backtraces: the object, and the function
-// with the distance from its start, if known.
+// with the distance from its start, if known. It looks at the file again for the
+// full symbol table, the first time an object is asked for.
 func (l *Linker) Symbolize(addr uint32) (object, symbol string, delta uint32, ok bool) {
-	info, ok := l.AddrInfo(addr)
-	if !ok {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	o := l.containing(addr)
+	if o == nil {
 		return "", "", 0, false
 	}
-	if info.Symbol == "" {
-		return info.Object, "", addr - info.Base, true
+	at := addr - o.bias
+	if !o.symbolsRead {
+		o.symbolsRead = true
+		o.symbols = l.readSymbols(o)
 	}
-	return info.Object, info.Symbol, addr - info.SymAddr, true
+	if name, start, ok := o.symbols.Nearest(at); ok {
+		return o.String(), name, at - start, true
+	}
+	if o.dyn != nil {
+		if _, s, ok := o.dyn.Nearest(at, loader.SymFunc); ok {
+			return o.String(), o.dyn.Name(s), at - uint32(s.Value), true
+		}
+	}
+	return o.String(), "", at, true
+}
+
+// readSymbols reads the full symbol table of an object, if it still can.
+func (l *Linker) readSymbols(o *object) *loader.SymbolTable {
+	if l.cfg.Open == nil || o.path == "" {
+		return nil
+	}
+	f, size, err := l.cfg.Open(o.path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	if id := identity(f); id != nil && id != o.id {
+		return nil // another file by now
+	}
+	t, err := loader.ReadSymbols(f, size, o.path)
+	if err != nil {
+		return nil
+	}
+	return t
 }
 
 // ObjectInfo is one object, as dl_iterate_phdr shows it.

@@ -155,6 +155,9 @@ type object struct {
 	ready    chan struct{} // closed when the constructors are done
 	fini     bool          // destructors are done or under way
 	resolved []binding     // by symbol index, while relocating
+
+	symbols     *loader.SymbolTable // for Symbolize alone
+	symbolsRead bool
 }
 
 type state uint8
@@ -217,7 +220,7 @@ func (l *Linker) LoadProgram(name string, f File, size int64) (*Program, error) 
 		return nil, fmt.Errorf("%s: a shared library without an entry point cannot be run", name)
 	}
 	if file.Interp == "" {
-		return l.loadStatic(name, file)
+		return l.loadStatic(name, f, file)
 	}
 	g := l.newGraph()
 	main := g.add(name, name, identity(f), file, nil)
@@ -234,13 +237,13 @@ func (l *Linker) LoadProgram(name string, f File, size int64) (*Program, error) 
 	return p, nil
 }
 
-func (l *Linker) loadStatic(name string, file *loader.File) (*Program, error) {
+func (l *Linker) loadStatic(name string, f File, file *loader.File) (*Program, error) {
 	m, err := l.loader.Map(l.cfg.Cage, file, loader.Anywhere)
 	if err != nil {
 		return nil, err
 	}
 	l.trace("%s: static, bias %#x", name, m.Bias)
-	o := &object{name: name, path: name, file: file, dyn: file.Dynamic, image: m, bias: m.Bias, initial: true, state: stateLive}
+	o := &object{name: name, path: name, id: identity(f), file: file, dyn: file.Dynamic, image: m, bias: m.Bias, initial: true, state: stateLive}
 	l.main = o
 	l.objects = []*object{o}
 	file.ReleaseContents()

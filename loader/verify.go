@@ -267,11 +267,8 @@ func (in *reader) verifyObject(h *header, o VerifyOptions) (*Report, error) {
 // when the file still has one. Trouble with it is no error.
 func (in *reader) symbolFinder(h *header, f *File) func(uint32) string {
 	table := in.symbolTable(h)
-	if table == nil {
-		return f.symbolNear
-	}
 	return func(addr uint32) string {
-		name, start, ok := table.nearest(addr)
+		name, start, ok := table.Nearest(addr)
 		switch {
 		case !ok:
 			return f.symbolNear(addr)
@@ -280,58 +277,4 @@ func (in *reader) symbolFinder(h *header, f *File) func(uint32) string {
 		}
 		return fmt.Sprintf("%s+%#x", name, addr-start)
 	}
-}
-
-// symbolTable is .symtab with its strings.
-type symbolTable struct {
-	symbols, names []byte
-}
-
-const maxSymbolTable = 64 << 20
-
-func (in *reader) symbolTable(h *header) *symbolTable {
-	list, err := in.sections(h)
-	if err != nil {
-		return nil
-	}
-	for i := range list {
-		s := &list[i]
-		if s.typ != sectionSymtab || uint64(s.link) >= uint64(len(list)) || list[s.link].typ != sectionStrtab {
-			continue
-		}
-		symbols, err := in.contents(s, maxSymbolTable, "symbol table")
-		if err != nil {
-			return nil
-		}
-		names, err := in.contents(&list[s.link], maxSymbolTable, "symbol names")
-		if err != nil {
-			return nil
-		}
-		return &symbolTable{symbols, names}
-	}
-	return nil
-}
-
-func (t *symbolTable) nearest(addr uint32) (name string, start uint32, ok bool) {
-	var at, best uint64
-	for i := 0; i+symbolSize <= len(t.symbols); i += symbolSize {
-		b := t.symbols[i:]
-		value, size := le.Uint64(b[8:]), le.Uint64(b[16:])
-		if b[4]&15 != SymFunc || le.Uint16(b[6:]) == ShnUndef || value > uint64(addr) || value < best {
-			continue
-		}
-		if size != 0 && uint64(addr)-value >= size {
-			continue
-		}
-		best, at, ok = value, uint64(le.Uint32(b)), true
-	}
-	if !ok || at >= uint64(len(t.names)) {
-		return "", 0, false
-	}
-	rest := t.names[at:]
-	n := bytes.IndexByte(rest[:min(len(rest), 4096)], 0)
-	if n <= 0 {
-		return "", 0, false
-	}
-	return string(rest[:n]), uint32(best), true
 }
