@@ -670,9 +670,7 @@ func (p *pass) instruction(e *emitter, i int, st *stmt) {
 			p.line(st.text)
 			break
 		}
-		p.str("\t")
-		p.str(st.op)
-		p.str("\t(%rax)\n")
+		p.str("\tnopl\t(%rax)\n")
 	default:
 		if st.eff != effNone {
 			p.stackOp(e, st, ops)
@@ -1384,21 +1382,21 @@ func (p *pass) tlsCall(e *emitter, i int, st *stmt, m *operand, kind int) {
 		return
 	}
 	p.tlsN++
-	p.str("\t.bundle_lock\n")
+	p.str("\t.pushsection .halite.tls,\"\",@progbits\n\t.quad\t.Lhalite_tls")
+	p.int(int64(p.tlsN))
+	p.str("\n\t.popsection\n.Lhalite_tls")
+	p.int(int64(p.tlsN))
+	p.str(":\n\t.bundle_lock\n")
 	if kind == 1 {
 		p.str("\tnop\n")
 	}
 	p.str("\t{rex} leal\t")
 	p.str(m.disp)
-	p.str("(%rip), %edi\n\tcall\t__tls_get_addr@PLT\n.Lhalite_tls")
-	p.int(int64(p.tlsN))
-	p.str(":\n")
+	p.str("(%rip), %edi\n\tcall\t__tls_get_addr@PLT\n")
 	if kind == 1 {
 		p.str("\tnopl\t(%rax)\n")
 	}
-	p.str("\t.bundle_unlock\n\t.pushsection .halite.tls,\"\",@progbits\n\t.quad\t.Lhalite_tls")
-	p.int(int64(p.tlsN))
-	p.str("\n\t.popsection\n")
+	p.str("\t.bundle_unlock\n")
 }
 
 // movabs prints the forms with a 64-bit immediate or absolute address.

@@ -71,7 +71,7 @@ func (l *lexer) next() (stmt string, line int, ok bool) {
 			l.marker(i)
 			continue
 		}
-		s := l.slow(start, i)
+		s := l.slow(start, i, &line)
 		if s == "" {
 			continue
 		}
@@ -115,8 +115,8 @@ func (l *lexer) marker(i int) {
 }
 
 // slow reads a statement with quotes, comments or separators in it. i is the
-// first such byte.
-func (l *lexer) slow(start, i int) string {
+// first such byte. line becomes that of the first byte behind a leading comment.
+func (l *lexer) slow(start, i int, line *int) string {
 	src := l.src
 	var buf []byte // text before the current piece, when a comment was cut out
 	cut := false
@@ -169,6 +169,9 @@ func (l *lexer) slow(start, i int) string {
 				i = min(i+2+e+2, len(src))
 				l.line += strings.Count(src[piece:i], "\n")
 				piece = i
+				if trim(string(buf)) == "" {
+					*line = l.line
+				}
 				continue
 			}
 			i++

@@ -258,6 +258,9 @@ func parseOperand(s string, o *operand) string {
 		o.num, o.numeric = parseNum(o.disp)
 		return ""
 	case '%':
+		if strings.IndexByte(s, '{') >= 0 {
+			return "masks and rounding modes are not supported"
+		}
 		c := strings.IndexByte(s, ':')
 		if c < 0 {
 			r, ok := parseReg(s)

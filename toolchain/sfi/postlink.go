@@ -19,8 +19,8 @@ var (
 )
 
 // TLSSection is the name of the section in which the pass records the general
-// and local dynamic sequences: one address a sequence, of the byte behind its
-// call. It is not loaded and may be stripped after Postlink.
+// and local dynamic sequences: one address a sequence, before
+// its first byte and the padding in front of that. It is not loaded and may be stripped after Postlink.
 const TLSSection = ".halite.tls"
 
 var errNotELF = errors.New("not a 64-bit little-endian ELF file")
@@ -92,23 +92,26 @@ func PatchTLS(b []byte) (int, error) {
 	for ; len(list) >= 8; list = list[8:] {
 		a := le.Uint64(list)
 		for _, s := range text {
-			if a < s.addr+13 || a > s.addr+s.size-3 || s.size < 16 {
+			if a < s.addr || a-s.addr >= s.size {
 				continue
 			}
 			t := bytesOf(s)
 			if t == nil {
 				continue
 			}
-			t = t[a-s.addr-13:]
-			switch {
-			case bytes.HasPrefix(t, nativeTP):
-				copy(t, sandboxTP)
-				done++
-			case bytes.HasPrefix(t[1:], []byte{0x66, 0x66, 0x66}) && bytes.HasPrefix(t[4:], nativeTP):
-				copy(t[1:], nop3)
-				copy(t[4:], sandboxTP)
-				done++
+			// The label may stand before padding, which is shorter than a
+			// bundle.
+			t = t[a-s.addr:]
+			t = t[:min(len(t), 32+len(nop3)+len(nativeTP))]
+			k := bytes.Index(t, nativeTP)
+			if k < 0 {
+				continue // the linker left the call alone
 			}
+			copy(t[k:], sandboxTP)
+			if k >= 3 && t[k-1] == 0x66 && t[k-2] == 0x66 && t[k-3] == 0x66 {
+				copy(t[k-3:], nop3)
+			}
+			done++
 		}
 	}
 	return done, nil

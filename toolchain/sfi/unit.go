@@ -387,6 +387,10 @@ func (p *pass) classify(st *stmt) {
 		o := &ops[i]
 		r := o.reg
 		switch {
+		case o.kind == opReg && (r.class() == classIP || r.class() == classZero):
+			p.fail(st, "operands not understood: this register can't be named")
+			st.class = cRefuse
+			return
 		case o.kind == opReg && (r.class() == classSeg):
 			p.fail(st, "segment registers belong to the sandbox")
 			st.class = cRefuse
@@ -483,6 +487,10 @@ func (p *pass) classify(st *stmt) {
 		}
 		if o.kind == opReg && o.reg.class() != class64 {
 			p.fail(st, "operands not understood")
+			st.class = cRefuse
+		}
+		if st.pfx&^(pfxNotrack|pfxBnd) != 0 && !strings.HasPrefix(o.disp, "__tls_get_addr") {
+			p.fail(st, "this prefix is not supported here")
 			st.class = cRefuse
 		}
 		return
