@@ -73,8 +73,12 @@ func reserve() (uintptr, error) {
 			return 0, err
 		}
 	}
-	// Nearly full, or no such addresses: take twice as much, keep the
-	// aligned part of it.
+	return reserveTrimmed()
+}
+
+// reserveTrimmed is for when the usual place is nearly full, or not there: it
+// takes twice as much anywhere and keeps the aligned part.
+func reserveTrimmed() (uintptr, error) {
 	p, err := mmap(0, 2*Size, 0, anonymous, -1, 0)
 	if err != nil {
 		return 0, err
