@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/halite-run/halite"
+	"github.com/halite-run/halite/toolchain"
+)
+
+// Exit statuses of run itself, as env(1) and timeout(1) have them.
+const (
+	statusTimeout  = 124
+	statusRefused  = 125 // could not be loaded: unsafe, broken, unresolved
+	statusNotFound = 127
+)
+
+// list is a flag that can be given several times.
+type list []string
+
+func (l *list) String() string     { return strings.Join(*l, " ") }
+func (l *list) Set(s string) error { *l = append(*l, s); return nil }
+
+// placement are the flags that say what a program finds: run and ldd share them.
+type placement struct {
+	dirs, libs list
+}
+
+func (p *placement) register(f *flag.FlagSet) {
+	f.Var(&p.dirs, "dir", "`host:guest[:ro]`: show a directory or file of the host to the program (repeatable)")
+	f.Var(&p.libs, "lib", "`directory` of the host to look for shared libraries in (repeatable)")
+}
+
+// apply fills in mounts and library directories; the C library's comes last.
+func (p *placement) apply(c *halite.Config) error {
+	for _, d := range p.dirs {
+		m, err := parseMount(d)
+		if err != nil {
+			return err
+		}
+		c.Mounts = append(c.Mounts, m)
+	}
+	sysroot, err := toolchain.Sysroot()
+	switch {
+	case err == nil:
+		c.Libraries = append(c.Libraries, filepath.Join(sysroot, "lib"))
+	case !errors.Is(err, toolchain.ErrNoSysroot): // static programs need none
+		return err
+	}
+	c.Libraries = append(c.Libraries, p.libs...)
+	return nil
+}
+
+func parseMount(s string) (halite.Mount, error) {
+	parts := strings.Split(s, ":")
+	m := halite.Mount{Host: parts[0]}
+	switch {
+	case len(parts) == 3 && parts[2] == "ro":
+		m.ReadOnly = true
+	case len(parts) == 3 && parts[2] == "rw", len(parts) == 2:
+	default:
+		return m, fmt.Errorf("--dir %s: want host:guest or host:guest:ro", s)
+	}
+	if m.Host == "" || !strings.HasPrefix(parts[1], "/") {
+		return m, fmt.Errorf("--dir %s: want a path of the host and an absolute path of the guest", s)
+	}
+	m.Guest = parts[1]
+	return m, nil
+}
+
+func runMain(args []string) int {
+	f := newFlags("run", "PROGRAM [ARGUMENT...]",
+		"Validates, links and runs a program in a sandbox. It sees nothing of this machine's\nfiles but the program, the C library and what --dir and --lib give it; /tmp is memory.\nExit status: the program's own; 128+n when signal n ended it; 124 after --timeout;\n125 when it could not be loaded; 127 when it does not exist.",
+		"halite run --dir $PWD:/work --trace ./hello world")
+	var where placement
+	var env list
+	where.register(f)
+	f.Var(&env, "env", "`NAME=value` for the program's environment; NAME alone passes this process's on (repeatable)")
+	dir := f.String("cwd", "", "the program's first working `directory`, as it sees it")
+	name := f.String("argv0", "", "the `name` that the program finds in argv[0]")
+	trace := f.Bool("trace", false, "show every system call on standard error")
+	traceFile := f.String("trace-file", "", "write every system call to a `file`")
+	linkTrace := f.Bool("trace-link", false, "show what the dynamic linker does on standard error")
+	timeout := f.Duration("timeout", 0, "stop the program after this `duration`")
+	memory := f.Uint64("max-memory", 0, "`MiB` of writable memory that the program may have")
+	threads := f.Int("max-threads", 0, "`number` of threads that it may have")
+	if code := parse(f, args); code >= 0 {
+		return code
+	}
+	if f.NArg() == 0 {
+		fmt.Fprintln(os.Stderr, "halite run: no program named; see halite run --help")
+		return 2
+	}
+	c := halite.Config{
+		Program: f.Arg(0), Args: f.Args()[1:], Name: *name, Dir: *dir,
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Mounts:    []halite.Mount{{Guest: "/tmp"}},
+		MaxMemory: *memory << 20, MaxThreads: *threads,
+	}
+	if err := where.apply(&c); err != nil {
+		fail("run", err)
+		return statusRefused
+	}
+	c.Env = environment(env)
+	var closeTrace func() error
+	if *traceFile != "" {
+		file, err := os.Create(*traceFile)
+		if err != nil {
+			fail("run", err)
+			return statusRefused
+		}
+		c.Trace, closeTrace = file, file.Close
+	} else if *trace {
+		c.Trace = os.Stderr
+	}
+	if *linkTrace {
+		c.LinkTrace = func(line string) { fmt.Fprintln(os.Stderr, line) }
+	}
+	status := run(c, *timeout)
+	if closeTrace != nil {
+		if err := closeTrace(); err != nil && status == 0 {
+			return fail("run", err)
+		}
+	}
+	return status
+}
+
+// environment is what --env asks for, and a PATH, so that programs that want one
+// are content.
+func environment(asked list) []string {
+	env := []string{"PATH=/bin:/usr/bin"}
+	for _, e := range asked {
+		if !strings.Contains(e, "=") {
+			value, ok := os.LookupEnv(e)
+			if !ok {
+				continue
+			}
+			e += "=" + value
+		}
+		if strings.HasPrefix(e, "PATH=") {
+			env[0] = e
+			continue
+		}
+		env = append(env, e)
+	}
+	return env
+}
+
+func run(c halite.Config, timeout time.Duration) int {
+	p, err := halite.New(c)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		if errors.Is(err, os.ErrNotExist) {
+			return statusNotFound
+		}
+		return statusRefused
+	}
+	defer p.Close()
+	ctx := context.Background()
+	if timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	stop := forwardSignals(p)
+	status, err := p.Run(ctx)
+	stop()
+	var fault *halite.FaultError
+	switch {
+	case errors.As(err, &fault):
+		fmt.Fprint(os.Stderr, fault.Report())
+	case errors.Is(err, context.DeadlineExceeded):
+		fmt.Fprintf(os.Stderr, "halite run: stopped after %v\n", timeout)
+		return statusTimeout
+	case err != nil && !errors.Is(err, io.EOF):
+		fmt.Fprintln(os.Stderr, "halite run:", err)
+		if status.Status() == 0 {
+			return statusRefused
+		}
+	}
+	return status.Status()
+}
+
+// forwardSignals gives the program what the user types or other processes send.
+func forwardSignals(p *halite.Process) (stop func()) {
+	ch := make(chan os.Signal, 16)
+	signal.Notify(ch, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT,
+		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH)
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case s := <-ch:
+				if n, ok := s.(syscall.Signal); ok {
+					p.Signal(n)
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(ch)
+		close(done)
+	}
+}
