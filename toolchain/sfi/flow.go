@@ -92,7 +92,6 @@ func (p *pass) leads(st *stmt) bool {
 func (p *pass) flow() {
 	u := &p.unit
 	// Blocks.
-	exec := true
 	first := true
 	after := true
 	for i := range u.stmts {
@@ -111,15 +110,12 @@ func (p *pass) flow() {
 			}
 		case kInstr:
 			if !after {
-				if st.class == cJmp || st.class == cRet || st.class == cEnd {
-					after = true
-				}
+				after = st.class == cJmp || st.class == cRet
 				continue
 			}
 		}
-		_ = exec
 		first = false
-		after = st.kind == kInstr && (st.class == cJmp || st.class == cRet || st.class == cEnd)
+		after = st.kind == kInstr && (st.class == cJmp || st.class == cRet)
 		st.block = int32(len(u.blocks))
 		u.blocks = append(u.blocks, block{start: int32(i), cfi: -1})
 	}
@@ -269,7 +265,7 @@ func (p *pass) drain() {
 func (p *pass) walk(bi int32) {
 	u := &p.unit
 	s := u.blocks[bi].in
-	call := false // the last instruction was a call
+	call := false // the last instruction was a call or a trap
 	for i := int(u.blocks[bi].start); i < len(u.stmts); i++ {
 		st := &u.stmts[i]
 		if st.block >= 0 && st.block != bi {
@@ -286,9 +282,9 @@ func (p *pass) walk(bi int32) {
 		if st.kind != kInstr {
 			continue
 		}
-		call = st.class == cCall
+		call = st.class == cCall || st.class == cEnd
 		switch st.class {
-		case cRet, cEnd:
+		case cRet:
 			return
 		case cJmp, cJcc:
 			o := &u.ops[st.ops]

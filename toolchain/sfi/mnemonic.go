@@ -21,7 +21,7 @@ const (
 	cJcc // conditional, loop and jrcxz
 	cRet
 	cLeave
-	cEnd // never continues behind it: ud2, hlt
+	cEnd // a trap: may not continue behind it
 	cNop
 	cPrefetch
 	cEndbr
@@ -54,6 +54,7 @@ var prefixes = map[string]uint8{
 type mnemonic struct {
 	class class
 	why   string // cRefuse: the reason
+	as    string // the mnemonic to print for it, when not its own
 }
 
 var mnemonics = func() map[string]mnemonic {
@@ -110,6 +111,15 @@ var mnemonics = func() map[string]mnemonic {
 	set(cString, "movsd", "cmpsd") // or SSE, told apart by their operands
 	set(cPause, "pause")
 
+	// A non-temporal move becomes an ordinary one: it could be used to hammer
+	// memory past the caches.
+	for from, to := range map[string]string{
+		"movntdq": "movdqa", "movntps": "movaps", "movntpd": "movapd", "movntdqa": "movdqa", "movntq": "movq",
+		"vmovntdq": "vmovdqa", "vmovntps": "vmovaps", "vmovntpd": "vmovapd", "vmovntdqa": "vmovdqa",
+		"movnti": "mov", "movntil": "movl", "movntiq": "movq",
+	} {
+		m[from] = mnemonic{class: cPlain, as: to}
+	}
 	refuse("string operations always go upwards", "std")
 	refuse("the flags register goes over the control stack", "pushf", "pushfq", "pushfw", "popf", "popfq", "popfw")
 	refuse("16-bit pushes are not supported", "pushw", "popw")

@@ -317,6 +317,9 @@ func (p *pass) parse(st *stmt, s string) (alone bool) {
 		}
 	}
 	st.class = m.class
+	if m.as != "" {
+		st.op = m.as
+	}
 	st.ops = int32(len(u.ops))
 	if !ok {
 		st.class = cRefuse

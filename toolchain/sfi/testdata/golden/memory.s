@@ -42,3 +42,15 @@ memory:
 	fldt	(%rdi)
 	fstpt	16(%rdi)
 	ret
+
+	.type	stream, @function
+stream:
+	pushq	%rbp
+	movntdq	%xmm0, (%rdi)
+	vmovntps	%ymm0, (%rdi)
+	movntil	%eax, (%rdi)
+	vcvtpd2psx	(%rdi), %xmm0
+	int3
+	hlt
+	popq	%rbp
+	ret
