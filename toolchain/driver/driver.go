@@ -123,7 +123,12 @@ func Main(args []string) int {
 			if len(args) != 2 {
 				return fail("cc", fmt.Errorf("usage: halite cc --install-names DIR"))
 			}
-			return installNames(args[1])
+			n, err := InstallNames(args[1])
+			if err != nil {
+				return fail("cc", err)
+			}
+			fmt.Printf("%d names in %s\n", n, args[1])
+			return 0
 		}
 		if args[0] == "--help" && len(args) == 1 {
 			fmt.Print(usage)
@@ -147,26 +152,26 @@ Compiles and links C for the sandbox. Every gcc option works as in gcc 12.
   halite cc --help=common         gcc's own list of options
 `
 
-// installNames makes a symbolic link for each prefixed tool name.
-func installNames(dir string) int {
+// InstallNames makes a symbolic link to this program for each prefixed tool
+// name and returns how many there are.
+func InstallNames(dir string) (int, error) {
 	exe, err := os.Executable()
 	if err != nil {
-		return fail("cc", err)
+		return 0, err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fail("cc", err)
+		return 0, err
 	}
 	count := 0
 	for _, prefix := range prefixes {
 		for tool := range personalities {
 			if err := relink(exe, filepath.Join(dir, prefix+tool)); err != nil {
-				return fail("cc", err)
+				return count, err
 			}
 			count++
 		}
 	}
-	fmt.Printf("%d names in %s\n", count, dir)
-	return 0
+	return count, nil
 }
 
 // relink makes path a symbolic link to target, replacing an older link but
