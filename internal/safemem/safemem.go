@@ -141,8 +141,7 @@ func (m Memory) Load16(off uint32) (uint16, error) {
 	return uint16(v), nil
 }
 
-// Load32 returns the 32-bit value at off. It is atomic if off is aligned, and
-// no later access of this goroutine is seen before it.
+// Load32 returns the 32-bit value at off. It is atomic if off is aligned.
 func (m Memory) Load32(off uint32) (uint32, error) {
 	v, ok := load32(m.base + uintptr(off))
 	if ok == 0 {
@@ -176,8 +175,9 @@ func (m Memory) Store16(off uint32, v uint16) error {
 	return nil
 }
 
-// Store32 writes v at off. It is atomic if off is aligned, and sequentially
-// consistent, so that a futex wake after it is not missed.
+// Store32 writes v at off. It is atomic if off is aligned. Whoever stores and
+// then looks for sleepers must take a lock or use an atomic operation between
+// the two, as on any memory.
 func (m Memory) Store32(off uint32, v uint32) error {
 	if store32(m.base+uintptr(off), uint64(v)) == 0 {
 		return ErrFault
