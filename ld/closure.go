@@ -87,7 +87,7 @@ func CloseOver(cfg Config, name string, f File, size int64) (*Closure, error) {
 	if err := g.complete(); err != nil {
 		return nil, err
 	}
-	l.global = main.closure
+	l.setGlobal(main.closure)
 	for _, o := range g.added {
 		o.initial, o.scope = true, main.closure
 	}

@@ -121,7 +121,7 @@ func (l *Linker) open(g *graph, path string, flags int, from *object) (*object, 
 			for _, x := range l.global[len(before):] {
 				x.global = false
 			}
-			l.global = before
+			l.setGlobal(before)
 			return nil, err
 		}
 		return o, nil
@@ -131,13 +131,14 @@ func (l *Linker) open(g *graph, path string, flags int, from *object) (*object, 
 
 // makeGlobal appends an object and all that it needs to the global scope.
 func (l *Linker) makeGlobal(o *object) {
+	list := l.global
 	for _, x := range o.closure {
 		if !x.global {
 			x.global = true
-			l.global = append(l.global, x)
+			list = append(list, x)
 		}
 	}
-	clear(l.cache)
+	l.setGlobal(list)
 }
 
 // pushBatch notes which constructors the thread has to run.
@@ -188,7 +189,9 @@ func (l *Linker) Sym(handle uint32, name, version string, caller uint32) (Addres
 	switch handle {
 	case HandleDefault:
 		from := l.containing(caller)
-		if b, ok = lookup(l.global, nil, &h, want, &work); !ok && from != nil && !from.initial {
+		if b = l.searchGlobal(&h, want, &work); b.object != nil {
+			ok = true
+		} else if from != nil && !from.initial {
 			b, ok = lookup(from.scope, nil, &h, want, &work)
 		}
 	case HandleNext:
@@ -208,11 +211,12 @@ func (l *Linker) Sym(handle uint32, name, version string, caller uint32) (Addres
 		if err != nil {
 			return Address{}, err
 		}
-		scope := o.closure
 		if o == l.main {
-			scope = l.global
+			b = l.searchGlobal(&h, want, &work)
+			ok = b.object != nil
+		} else {
+			b, ok = lookup(o.closure, nil, &h, want, &work)
 		}
-		b, ok = lookup(scope, nil, &h, want, &work)
 	}
 	if !ok {
 		return Address{}, &UndefinedError{Symbol: name, Version: version}
@@ -264,9 +268,8 @@ func (l *Linker) Close(handle uint32) (token uint32, err error) {
 			l.trace("%s: no longer used", o)
 		}
 	}
-	l.global = keep(l.global, func(o *object) bool { return !dead[o] })
+	l.setGlobal(keep(l.global, func(o *object) bool { return !dead[o] }))
 	l.finis = keep(l.finis, func(o *object) bool { return !dead[o] })
-	clear(l.cache)
 	for l.token++; l.token == 0 || l.token > 1<<30 || l.closing[l.token] != nil; l.token++ {
 		if l.token > 1<<30 {
 			l.token = 0

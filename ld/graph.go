@@ -189,7 +189,7 @@ func (l *Linker) loadInitial(g *graph, main *object) error {
 	if err := g.complete(); err != nil {
 		return err
 	}
-	l.global = main.closure
+	l.setGlobal(main.closure)
 	for _, o := range g.added {
 		o.initial, o.global, o.scope = true, true, main.closure
 	}
@@ -224,7 +224,6 @@ func (l *Linker) install(g *graph) error {
 	if err := l.placeTLS(g.added); err != nil {
 		return err
 	}
-	clear(l.cache)
 	// Dependencies first: a copy relocation wants its source relocated.
 	work := int64(maxWork)
 	for i := len(g.added) - 1; i >= 0; i-- {
@@ -329,9 +328,17 @@ func (l *Linker) rollback(g *graph) {
 	}
 	l.tls = l.tls[:min(g.modules, len(l.tls))]
 	l.objects = keep(l.objects, func(o *object) bool { return o.state != stateGone })
-	l.global = keep(l.global, func(o *object) bool { return o.state != stateGone })
-	clear(l.cache)
+	l.setGlobal(keep(l.global, func(o *object) bool { return o.state != stateGone }))
 	l.chain()
+}
+
+// setGlobal replaces the global scope.
+func (l *Linker) setGlobal(list []*object) {
+	if len(list) < len(l.global) {
+		l.index.reset()
+	}
+	l.index.filters = nil
+	l.global = list
 }
 
 func keep(list []*object, ok func(*object) bool) []*object {

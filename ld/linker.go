@@ -63,7 +63,7 @@ type Linker struct {
 	global  []*object          // the global scope
 	handles map[uint32]*object // by link_map
 	unique  map[string]binding // STB_GNU_UNIQUE definitions
-	cache   map[cacheKey]binding
+	index   globalIndex
 	retired []*loader.Retired
 	guest   arena
 	adds    uint64 // for dl_iterate_phdr
@@ -103,7 +103,6 @@ func New(cfg Config) *Linker {
 		loader:  loader.Loader{ThreadPointer: cfg.ThreadPointerDisp},
 		handles: map[uint32]*object{},
 		unique:  map[string]binding{},
-		cache:   map[cacheKey]binding{},
 		batches: map[int][]*batch{},
 		waiting: map[int]int{},
 		closing: map[uint32]*finalizer{},

@@ -42,11 +42,12 @@ const maxWork = 4 << 30
 
 // lookup searches the objects of a scope in their order.
 func lookup(scope []*object, skip *object, h *loader.Hash, want loader.Want, work *int64) (b binding, ok bool) {
+	address := want.Address
 	for _, o := range scope {
 		if o == skip || o.dyn == nil || o.state >= stateClosing {
 			continue
 		}
-		want.Address = want.Address && o.file.Type == loader.TypeProgram
+		want.Address = address && o.file.Type == loader.TypeProgram
 		if i, s, ok := o.dyn.Lookup(h, want, work); ok {
 			return binding{object: o, index: i, symbol: s}, true
 		}
@@ -54,27 +55,98 @@ func lookup(scope []*object, skip *object, h *loader.Hash, want loader.Want, wor
 	return binding{}, false
 }
 
-// cacheKey names a look-up in the global scope.
-type cacheKey struct {
-	name    string
-	version string
-	hidden  bool
-	class   class
+// globalIndex speeds up look-ups in the global scope: the filters of its objects
+// side by side, and the definitions that were found before, of references
+// without version. Objects that join the scope change none of them, because they
+// come last; when one leaves, everything is forgotten.
+type globalIndex struct {
+	filters []loader.Filter
+	table   []found // open addressing, a power of two, at most half full
+	used    int
 }
 
-// lookupGlobal is lookup in the global scope, remembered. Failures are
-// remembered too; whatever changes the scope forgets everything.
-func (l *Linker) lookupGlobal(h *loader.Hash, want loader.Want, c class, work *int64) (binding, bool) {
-	key := cacheKey{name: h.Name, class: c}
-	if want.Version != nil {
-		key.version, key.hidden = want.Version.Name, want.Version.Hidden
+// found is a remembered definition.
+type found struct {
+	object *object // nil: the place is free
+	hash   uint32
+	index  uint32
+	class  class
+}
+
+func (x *globalIndex) reset() { *x = globalIndex{} }
+
+// get returns the remembered definition of a name.
+func (x *globalIndex) get(h *loader.Hash, c class) (b binding, ok bool) {
+	if len(x.table) == 0 {
+		return binding{}, false
 	}
-	b, ok := l.cache[key]
-	if !ok {
-		b, _ = lookup(l.global, nil, h, want, work)
-		l.cache[key] = b
+	mask := uint32(len(x.table) - 1)
+	for i := h.GNU & mask; x.table[i].object != nil; i = (i + 1) & mask {
+		f := &x.table[i]
+		if f.hash != h.GNU || f.class != c {
+			continue
+		}
+		if s, ok := f.object.dyn.Symbol(f.index); ok && f.object.dyn.Named(s, h.Name) {
+			return binding{object: f.object, index: f.index, symbol: s}, true
+		}
+	}
+	return binding{}, false
+}
+
+// put remembers a definition that get did not find.
+func (x *globalIndex) put(f found) {
+	if 2*x.used >= len(x.table) {
+		old := x.table
+		x.table, x.used = make([]found, max(256, 4*len(old))), 0
+		for _, f := range old {
+			if f.object != nil {
+				x.put(f)
+			}
+		}
+	}
+	mask := uint32(len(x.table) - 1)
+	i := f.hash & mask
+	for x.table[i].object != nil {
+		i = (i + 1) & mask
+	}
+	x.table[i] = f
+	x.used++
+}
+
+// lookupGlobal is lookup in the global scope, remembered.
+func (l *Linker) lookupGlobal(h *loader.Hash, want loader.Want, c class, work *int64) (binding, bool) {
+	if want.Version == nil {
+		if b, ok := l.index.get(h, c); ok {
+			return b, true
+		}
+	}
+	b := l.searchGlobal(h, want, work)
+	if b.object != nil && want.Version == nil {
+		l.index.put(found{b.object, h.GNU, b.index, c})
 	}
 	return b, b.object != nil
+}
+
+// searchGlobal is lookup in the global scope.
+func (l *Linker) searchGlobal(h *loader.Hash, want loader.Want, work *int64) binding {
+	if len(l.index.filters) != len(l.global) {
+		l.index.filters = make([]loader.Filter, len(l.global))
+		for i, o := range l.global {
+			if o.dyn != nil {
+				l.index.filters[i] = o.dyn.Filter()
+			}
+		}
+	}
+	for i := range l.index.filters {
+		if !l.index.filters[i].May(h.GNU) {
+			continue
+		}
+		if b, ok := lookup(l.global[i:i+1], nil, h, want, work); ok {
+			return b
+		}
+	}
+	*work -= int64(len(l.global))
+	return binding{}
 }
 
 // resolve finds what entry i of o's symbol table refers to.

@@ -423,6 +423,13 @@ func (d *Dynamic) Name(s Symbol) string {
 	return name
 }
 
+// Named tells whether the symbol has that name.
+func (d *Dynamic) Named(s Symbol, name string) bool {
+	at := uint64(s.NameOffset)
+	end := at + uint64(len(name))
+	return end < uint64(len(d.strtab)) && d.strtab[end] == 0 && d.strtab[at:end] == name
+}
+
 // Searchable tells whether the object can be asked for symbols at all.
 func (d *Dynamic) Searchable() bool { return d.gnu.buckets != nil || d.sysv.buckets != nil }
 

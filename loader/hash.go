@@ -163,6 +163,29 @@ func (in *reader) gnuHash(d *Dynamic, addr uint64) error {
 	return nil
 }
 
+// Filter tells quickly that an object does not define a name. The zero value
+// never does.
+type Filter struct {
+	words []byte
+	mask  uint32
+	shift uint32
+}
+
+// Filter returns the object's filter.
+func (d *Dynamic) Filter() Filter {
+	return Filter{d.gnu.bloom, d.gnu.bloomMask, d.gnu.bloomShift}
+}
+
+// May is false when the object does not define a name with this GNU hash.
+func (f *Filter) May(hash uint32) bool {
+	at := hash / 64 & f.mask * 8
+	if uint64(at)+8 > uint64(len(f.words)) {
+		return true
+	}
+	word := le.Uint64(f.words[at : at+8])
+	return word>>(hash&63)&(word>>(hash>>(f.shift&31)&63))&1 != 0
+}
+
 // Want says what a look-up is for.
 type Want struct {
 	// Version is the version that the reference asks for, nil when it asks for
@@ -186,8 +209,7 @@ type Want struct {
 func (d *Dynamic) Lookup(h *Hash, want Want, work *int64) (index uint32, sym Symbol, ok bool) {
 	if g := &d.gnu; g.buckets != nil {
 		*work--
-		word := le.Uint64(g.bloom[(h.GNU/64&g.bloomMask)*8:])
-		if word>>(h.GNU%64)&(word>>((h.GNU>>g.bloomShift)%64))&1 == 0 {
+		if f := (Filter{g.bloom, g.bloomMask, g.bloomShift}); !f.May(h.GNU) {
 			return 0, Symbol{}, false
 		}
 		n := le.Uint32(g.buckets[h.GNU%uint32(len(g.buckets)/4)*4:])
@@ -240,8 +262,7 @@ func (m *matcher) match(d *Dynamic, i uint32, name string, want *Want, work *int
 	if !ok || !s.defines(want.Address) {
 		return s, false
 	}
-	at := uint64(s.NameOffset)
-	if end := at + uint64(len(name)); end >= uint64(len(d.strtab)) || d.strtab[end] != 0 || d.strtab[at:end] != name {
+	if !d.Named(s, name) {
 		return s, false
 	}
 	*work -= int64(len(name) / 16)
