@@ -231,6 +231,11 @@ func guestPath(c *Config) (guest string, mounted bool, err error) {
 	if err != nil {
 		return "", false, err
 	}
+	if st, err := os.Stat(file); err != nil {
+		return "", false, err
+	} else if !st.Mode().IsRegular() {
+		return "", false, fmt.Errorf("%s: not a regular file", c.Program)
+	}
 	longest := -1
 	for _, m := range c.Mounts {
 		if m.Host == "" {

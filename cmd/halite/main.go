@@ -77,25 +77,27 @@ func usage(w io.Writer) {
 	fmt.Fprintln(w, "\nhalite COMMAND --help tells more and gives an example.")
 }
 
-// newFlags makes a flag set whose --help goes to standard output, with an example.
-func newFlags(name, arguments, about, example string) *flag.FlagSet {
+// flagSet is a command's flags and its help.
+type flagSet struct {
+	*flag.FlagSet
+	help string
+}
+
+func newFlags(name, arguments, about, example string) *flagSet {
 	f := flag.NewFlagSet(name, flag.ContinueOnError)
 	f.SetOutput(io.Discard)
-	f.Usage = func() {
-		fmt.Printf("Usage: halite %s [flags] %s\n\n%s\n\nExample:\n  %s\n\nFlags:\n", name, arguments, about, example)
-		f.SetOutput(os.Stdout)
-		f.PrintDefaults()
-		f.SetOutput(io.Discard)
-	}
-	return f
+	return &flagSet{f, fmt.Sprintf("Usage: halite %s [flags] %s\n\n%s\n\nExample:\n  %s\n\nFlags:\n", name, arguments, about, example)}
 }
 
 // parse returns an exit status, or -1 to go on.
-func parse(f *flag.FlagSet, args []string) int {
+func parse(f *flagSet, args []string) int {
 	switch err := f.Parse(args); err {
 	case nil:
 		return -1
 	case flag.ErrHelp:
+		fmt.Print(f.help)
+		f.SetOutput(os.Stdout)
+		f.PrintDefaults()
 		return 0
 	default:
 		fmt.Fprintf(os.Stderr, "halite %s: %v; see halite %[1]s --help\n", f.Name(), err)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -35,7 +34,7 @@ type placement struct {
 	dirs, libs list
 }
 
-func (p *placement) register(f *flag.FlagSet) {
+func (p *placement) register(f *flagSet) {
 	f.Var(&p.dirs, "dir", "`host:guest[:ro]`: show a directory or file of the host to the program (repeatable)")
 	f.Var(&p.libs, "lib", "`directory` of the host to look for shared libraries in (repeatable)")
 }
