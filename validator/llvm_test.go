@@ -86,7 +86,7 @@ func llvmDisassemble(t testing.TB, codes [][]byte) (texts []string, lengths []in
 var (
 	namesRSP = regexp.MustCompile(`%(rsp|esp|sp|spl)\b`)
 	isR15    = regexp.MustCompile(`^%r15[dwb]?$`)
-	readOnly = regexp.MustCompile(`^(cmp|test|bt)[bwlq]$`)
+	readOnly = regexp.MustCompile(`^(cmp|test|bt|nop)[bwlq]$`)
 	oneRead  = regexp.MustCompile(`^(i?mul|i?div)[bwlq]$`)
 )
 

@@ -1,0 +1,118 @@
+package validator
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"golang.org/x/arch/x86/x86asm"
+)
+
+// typicalCode has the mix of instructions that compiled programs have after
+// the assembly pass: a third of them access memory.
+var typicalCode = [][]byte{
+	{0x65, 0x67, 0x48, 0x8b, 0x45, 0x08},       // mov %gs:8(%ebp),%rax
+	{0x65, 0x67, 0x8b, 0x44, 0x88, 0x10},       // mov %gs:16(%eax,%ecx,4),%eax
+	{0x65, 0x67, 0x49, 0x89, 0x46, 0x18},       // mov %rax,%gs:24(%r14d)
+	{0x65, 0x67, 0xc7, 0x43, 0x04, 1, 0, 0, 0}, // movl $1,%gs:4(%ebx)
+	{0x65, 0x67, 0xf2, 0x0f, 0x10, 0x03},       // movsd %gs:(%ebx),%xmm0
+	{0x48, 0x89, 0xc3},                         // mov %rax,%rbx
+	{0x89, 0xd9},                               // mov %ebx,%ecx
+	{0x48, 0x01, 0xc8},                         // add %rcx,%rax
+	{0x83, 0xc1, 0x01},                         // add $1,%ecx
+	{0x85, 0xc0},                               // test %eax,%eax
+	{0x31, 0xc0},                               // xor %eax,%eax
+	{0x48, 0x39, 0xc8},                         // cmp %rcx,%rax
+	{0x8d, 0x44, 0x11, 0x04},                   // lea 4(%rcx,%rdx,1),%eax
+	{0x40, 0x8d, 0x05, 0x00, 0x10, 0x00, 0x00}, // lea sym(%rip),%eax
+	{0xb8, 1, 0, 0, 0},                         // mov $1,%eax
+	{0x0f, 0xb6, 0xc9},                         // movzbl %cl,%ecx
+	{0x48, 0xc1, 0xe0, 0x03},                   // shl $3,%rax
+	{0xf2, 0x0f, 0x58, 0xc1},                   // addsd %xmm1,%xmm0
+	{0xc5, 0xfd, 0x58, 0xc1},                   // vaddpd %ymm1,%ymm0,%ymm0
+	{0x0f, 0x1f, 0x44, 0x00, 0x00},             // nopl
+	{0x41, 0x83, 0xc6, 0xd0},                   // add $-48,%r14d
+	{0xc3},                                     // ret
+	{0x41, 0x83, 0xe3, 0xe0, 0x4d, 0x01, 0xfb, 0x41, 0xff, 0xe3}, // the unit
+	{0x74, 0x00}, // je, to a start chosen below
+	{0x75, 0x00},
+	{0xe8, 0, 0, 0, 0}, // call
+	{0xe9, 0, 0, 0, 0},
+}
+
+// syntheticText returns valid code of size bytes, the same every time.
+func syntheticText(size int) []byte {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	text := make([]byte, 0, size)
+	var starts []int
+	type fix struct{ at, n int }
+	var fixes []fix
+	for len(text) < size-2*BundleSize {
+		c := typicalCode[rnd.IntN(len(typicalCode))]
+		if room := BundleSize - len(text)%BundleSize; len(c) > room {
+			text = append(text, nops(1)[:room]...)
+		}
+		starts = append(starts, len(text))
+		if c[0] == 0x74 || c[0] == 0x75 || c[0] == 0xe8 || c[0] == 0xe9 {
+			fixes = append(fixes, fix{len(text), len(c)})
+		}
+		text = append(text, c...)
+	}
+	text = append(text, nops(3)...)[:size]
+	for _, f := range fixes {
+		end := f.at + f.n
+		if f.n == 2 {
+			// Forward by a few instructions at most: search for a start in reach.
+			to := end
+			for _, s := range starts[search(starts, end):] {
+				if s-end > 100 {
+					break
+				}
+				to = s
+			}
+			text[f.at+1] = byte(to - end)
+			continue
+		}
+		d := uint32(int32(starts[rnd.IntN(len(starts))] - end))
+		text[f.at+1], text[f.at+2], text[f.at+3], text[f.at+4] = byte(d), byte(d>>8), byte(d>>16), byte(d>>24)
+	}
+	return text
+}
+
+func search(l []int, x int) int {
+	lo, hi := 0, len(l)
+	for lo < hi {
+		if m := (lo + hi) / 2; l[m] < x {
+			lo = m + 1
+		} else {
+			hi = m
+		}
+	}
+	return lo
+}
+
+// BenchmarkValidate prints the throughput on synthetic code, and next to it
+// that of a disassembler that decodes the same bytes.
+func BenchmarkValidate(b *testing.B) {
+	text := syntheticText(1 << 20)
+	b.Run("halite", func(b *testing.B) {
+		b.SetBytes(int64(len(text)))
+		b.ReportAllocs()
+		for b.Loop() {
+			if r, err := Validate(text, Options{Offset: 0x20000}); err != nil || !r.OK() {
+				b.Fatal(r.Err(), err)
+			}
+		}
+	})
+	b.Run("x86asm.Decode", func(b *testing.B) {
+		b.SetBytes(int64(len(text)))
+		for b.Loop() {
+			for p := 0; p < len(text); {
+				inst, err := x86asm.Decode(text[p:], 64)
+				if err != nil {
+					b.Fatal(err)
+				}
+				p += inst.Len
+			}
+		}
+	})
+}
