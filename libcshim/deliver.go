@@ -3,6 +3,7 @@ package libcshim
 import (
 	"golang.org/x/sys/unix"
 
+	"github.com/halite-run/halite/internal/cage"
 	"github.com/halite-run/halite/runtime"
 )
 
@@ -54,6 +55,12 @@ const (
 	regTrapNo
 	regOldMask
 	regCR2
+)
+
+// Codes of SIGSEGV.
+const (
+	segvMapErr = 1
+	segvAccErr = 2
 )
 
 const (
@@ -222,7 +229,15 @@ func (p *Process) Fault(t *runtime.Thread, f *runtime.FaultError) bool {
 	blocked := k.sig.mask.has(f.Signal)
 	p.signals.mu.Unlock()
 	i := siginfo{signo: f.Signal, code: f.Code, addr: uint64(f.Addr), hasAddr: true}
-	if !f.HasAddr && f.Code != siKernel {
+	switch {
+	case f.Signal == int(unix.SIGSEGV) && f.HasAddr:
+		// What the cage has reserved is there for the kernel, without access;
+		// for the guest there is nothing.
+		i.code = segvAccErr
+		if p.mapped(f.Addr&^(cage.PageSize-1), 1) != nil {
+			i.code = segvMapErr
+		}
+	case !f.HasAddr && f.Code != siKernel:
 		// Faults of instructions have their own address.
 		i.addr = f.Registers.RIP
 	}

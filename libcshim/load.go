@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -79,8 +80,8 @@ func (p *Process) load() error {
 			}
 			return f, f.size, nil
 		},
-		LibraryPath:       p.cfg.LibraryPath,
-		Preload:           p.cfg.Preload,
+		LibraryPath:       append(p.pathList("LD_LIBRARY_PATH", ":;"), p.cfg.LibraryPath...),
+		Preload:           append(p.pathList("LD_PRELOAD", ": "), p.cfg.Preload...),
 		ThreadPointerDisp: engine.ThreadPointerDisp(),
 		Trace:             p.cfg.LinkTrace,
 	})
@@ -100,6 +101,17 @@ func (p *Process) load() error {
 	}
 	t.Local = &task{p: p, t: t, name: baseName(p.exe)}
 	p.main = t
+	return nil
+}
+
+// pathList is a variable of the guest's environment that the dynamic linker
+// knows, split at any of the separators.
+func (p *Process) pathList(name, separators string) []string {
+	for _, e := range p.cfg.Env {
+		if v, ok := strings.CutPrefix(e, name+"="); ok {
+			return strings.FieldsFunc(v, func(r rune) bool { return strings.ContainsRune(separators, r) })
+		}
+	}
 	return nil
 }
 

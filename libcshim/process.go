@@ -54,7 +54,8 @@ type Config struct {
 	StackSize        int    // of the first thread's data stack, 0 = 8 MiB
 	ControlStackSize int    // of each thread, 0 = the runtime's default
 
-	// LibraryPath, Preload and LinkTrace are handed to the dynamic linker.
+	// LibraryPath, Preload and LinkTrace are handed to the dynamic linker, after
+	// what LD_LIBRARY_PATH and LD_PRELOAD in Env say.
 	LibraryPath []string
 	Preload     []string
 	LinkTrace   func(string)

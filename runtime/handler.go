@@ -8,11 +8,12 @@ import (
 
 // handlerFrame is one handler that was pushed and has not returned.
 type handlerFrame struct {
-	depth int // of the control stack when the handler was pushed
-	state *engine.State
-	tag   any
-	again bool   // repeat the call that was cut short
-	slot  uint32 // of that call
+	depth  int // of the control stack when the handler was pushed
+	state  *engine.State
+	tag    any
+	again  bool   // repeat the call that was cut short
+	slot   uint32 // of that call
+	inCall bool   // the thread was in a call, whose return address is counted in depth
 }
 
 // controlReserve is the number of words that must be free on the control stack
@@ -48,7 +49,7 @@ func (t *Thread) PushHandler(h Handler) error {
 	if len(t.frames) >= maxHandlers || t.controlRoom() < controlReserve {
 		return errNoRoom
 	}
-	f := handlerFrame{depth: t.ctx.ControlDepth(), tag: h.Tag}
+	f := handlerFrame{depth: t.ctx.ControlDepth(), tag: h.Tag, inCall: t.inCall}
 	if t.cut != 0 {
 		if t.cut == Restart && h.Restart {
 			f.again, f.slot = true, t.slot
@@ -61,6 +62,7 @@ func (t *Thread) PushHandler(h Handler) error {
 	f.state = t.ctx.Save()
 	t.ctx.PushSignal(h.Entry, h.Stack, h.Args...)
 	t.frames = append(t.frames, f)
+	t.inCall = false
 	return nil
 }
 
@@ -79,6 +81,9 @@ func (t *Thread) CutShort() bool { return t.cut != 0 }
 // stack is now at or below the place where they were started.
 func (t *Thread) dropDeadFrames() {
 	depth := t.ctx.ControlDepth()
+	if t.inCall {
+		depth-- // the call's own return address
+	}
 	n := len(t.frames)
 	for n > t.floor && t.frames[n-1].depth >= depth {
 		n--
@@ -103,6 +108,7 @@ func (t *Thread) handlerReturned() {
 		clear(t.frames[n-1:])
 		t.frames = t.frames[:n-1]
 		t.ctx.Restore(f.state)
+		t.inCall = f.inCall
 		if f.again {
 			t.cut, t.slot = Restart, f.slot
 		}

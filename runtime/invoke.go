@@ -28,7 +28,7 @@ func (t *Thread) invoke(fn, stack uint32, args []uint64) (uint64, error) {
 		return 0, errControlStack
 	}
 	saved := t.ctx.Save()
-	floor, cut, slot, progress := t.floor, t.cut, t.slot, t.progress
+	floor, cut, slot, inCall, progress := t.floor, t.cut, t.slot, t.inCall, t.progress
 	t.floor, t.cut, t.progress = len(t.frames), 0, nil
 	t.ctx.SetCall(fn, stack, args...)
 	err := t.loop()
@@ -38,7 +38,7 @@ func (t *Thread) invoke(fn, stack uint32, args []uint64) (uint64, error) {
 	}
 	clear(t.frames[t.floor:])
 	t.frames = t.frames[:t.floor]
-	t.floor, t.cut, t.slot, t.progress = floor, cut, slot, progress
+	t.floor, t.cut, t.slot, t.inCall, t.progress = floor, cut, slot, inCall, progress
 	t.ctx.Restore(saved)
 	return result, err
 }

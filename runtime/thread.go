@@ -35,7 +35,7 @@ type Thread struct {
 	floor  int            // frames below belong to outer invocations
 	cut    int64          // Restart or RestartUnlessHandled when the last call was cut short
 	slot   uint32         // slot of that call
-	pushed bool           // a handler was pushed since the last call
+	inCall bool           // the guest waits for the result of a call
 	// Progress is where a call that is cut short leaves what it needs when it
 	// is made again (an absolute deadline). It is nil in a fresh call.
 	progress any
@@ -197,6 +197,7 @@ func (t *Thread) loop() error {
 			continue
 		}
 		exit := t.ctx.Resume()
+		t.inCall = exit.Reason == engine.ExitCall
 		switch exit.Reason {
 		case engine.ExitCall:
 			t.progress = nil
