@@ -159,7 +159,7 @@ GLOBL ·goFCW(SB), RODATA|NOPTR, $2
 #define CTL_UNWIND ctlUnwindNear<>(SB)
 #define CTL_READ ctlReadNear<>(SB)
 #define CALLED calledNear<>(SB)
-#define ASYNC guestNear<>(SB)
+#define ASYNC ·guestNear(SB)
 #define SIGNAL signalNear<>(SB)
 #define ADDRESSES ·addressesNear(SB)
 #include "engine_amd64.h"
@@ -204,7 +204,7 @@ GLOBL ·goFCW(SB), RODATA|NOPTR, $2
 #define CTL_UNWIND ctlUnwindFar<>(SB)
 #define CTL_READ ctlReadFar<>(SB)
 #define CALLED calledFar<>(SB)
-#define ASYNC guestFar<>(SB)
+#define ASYNC ·guestFar(SB)
 #define SIGNAL signalFar<>(SB)
 #define ADDRESSES ·addressesFar(SB)
 #include "engine_amd64.h"
