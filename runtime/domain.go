@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
+	"sync/atomic"
 
 	"github.com/halite-run/halite/internal/cage"
 	"github.com/halite-run/halite/internal/engine"
@@ -62,6 +62,7 @@ type Domain struct {
 	ending   *Ending
 	isClosed bool
 
+	over atomic.Bool   // ending is set: what is asked before each entry of the guest
 	done chan struct{} // closed when ending is set
 	gone chan struct{} // closed when ending is set and threads is empty
 }
@@ -155,6 +156,7 @@ func (d *Domain) End(e Ending) {
 		return
 	}
 	d.ending = &e
+	d.over.Store(true)
 	close(d.done)
 	all := make([]*Thread, 0, len(d.threads))
 	for _, t := range d.threads {
@@ -172,15 +174,7 @@ func (d *Domain) End(e Ending) {
 // Exit ends the domain as exit_group does.
 func (d *Domain) Exit(code int) { d.End(Ending{Code: code & 0xff}) }
 
-// ended is asked before each entry of the guest.
-func (d *Domain) ended() bool {
-	select {
-	case <-d.done:
-		return true
-	default:
-		return false
-	}
-}
+func (d *Domain) ended() bool { return d.over.Load() }
 
 // Wait waits until the domain has ended and every thread has left. When ctx ends
 // first, the domain is ended with its error.
@@ -284,15 +278,5 @@ func (d *Domain) unregister(t *Thread) {
 	d.mu.Unlock()
 	if last && !ended && !t.host {
 		d.End(Ending{Code: int(leader) & 0xff})
-	}
-}
-
-// waitGone is a helper for tests and teardown with a bound.
-func (d *Domain) waitGone(limit time.Duration) bool {
-	select {
-	case <-d.gone:
-		return true
-	case <-time.After(limit):
-		return false
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/halite-run/halite/internal/cage"
+	"github.com/halite-run/halite/internal/engine"
 )
 
 // Invoke calls a guest function from within a call that the guest made, on top
@@ -27,7 +28,11 @@ func (t *Thread) invoke(fn, stack uint32, args []uint64) (uint64, error) {
 	if t.controlRoom() < controlReserve {
 		return 0, errControlStack
 	}
-	saved := t.ctx.Save()
+	// A thread of the host has nothing to come back to.
+	var saved *engine.State
+	if t.ctx.Depth() > 0 {
+		saved = t.ctx.Save()
+	}
 	floor, cut, slot, inCall, progress := t.floor, t.cut, t.slot, t.inCall, t.progress
 	t.floor, t.cut, t.progress = len(t.frames), 0, nil
 	t.ctx.SetCall(fn, stack, args...)
@@ -39,7 +44,9 @@ func (t *Thread) invoke(fn, stack uint32, args []uint64) (uint64, error) {
 	clear(t.frames[t.floor:])
 	t.frames = t.frames[:t.floor]
 	t.floor, t.cut, t.slot, t.inCall, t.progress = floor, cut, slot, inCall, progress
-	t.ctx.Restore(saved)
+	if saved != nil {
+		t.ctx.Restore(saved)
+	}
 	return result, err
 }
 
