@@ -63,9 +63,20 @@ func (g *graph) byName(name string) *object {
 	}
 	o = g.all(func(o *object) bool { return o.dyn != nil && o.dyn.SoName == name })
 	if o != nil {
-		o.names = append(o.names, name)
+		o.alias(name)
 	}
 	return o
+}
+
+// maxNames bounds the names that an object is remembered by: a guest can think
+// of any number of paths to one file.
+const maxNames = 16
+
+// alias remembers a name that an object was found by.
+func (o *object) alias(name string) {
+	if len(o.names) < maxNames {
+		o.names = append(o.names, name)
+	}
 }
 
 // byFile finds an object that was read from the same file.
@@ -85,7 +96,7 @@ func (g *graph) need(name string, from *object) (*object, error) {
 		return nil, err
 	}
 	if c.object != nil {
-		c.object.names = append(c.object.names, name)
+		c.object.alias(name)
 		return c.object, nil
 	}
 	if c.file.Dynamic == nil {

@@ -36,9 +36,10 @@ func (b *binding) value() uint64 {
 }
 
 // maxWork bounds the cost of all symbol look-ups of one loading operation, in
-// comparisons. Ten thousand times what a large program needs, it is reached only
-// by tables made for the purpose.
-const maxWork = 4 << 30
+// comparisons and characters: a few seconds. A program of a hundred libraries
+// with a million references needs a tenth; it is reached only by tables made for
+// the purpose.
+const maxWork = 1 << 30
 
 // lookup searches the objects of a scope in their order.
 func lookup(scope []*object, skip *object, h *loader.Hash, want loader.Want, work *int64) (b binding, ok bool) {
@@ -189,6 +190,7 @@ func (l *Linker) resolveSlow(o *object, i uint32, c class, work *int64) (binding
 	if len(name) > maxSymbolName {
 		return binding{}, fmt.Errorf("%s: the name of symbol %d has %d characters, at most %d are read", o, i, len(name), maxSymbolName)
 	}
+	*work -= int64(len(name))
 	h := loader.HashOf(name)
 	want := loader.Want{Version: o.dyn.RequiredVersion(i), Address: c == classData}
 	b, found := l.search(o, &h, want, c, work)

@@ -34,6 +34,10 @@ void *__tls_get_addr(void *p) { return p; }
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifndef RTLD_DEEPBIND
+#define RTLD_DEEPBIND 8
+#endif
+extern void *dlvsym(void *, const char *, const char *);
 static int done;
 void note(const char *s) { if (!done) printf("%s\n", s); }
 extern const char **table[] __attribute__((weak));
@@ -112,6 +116,7 @@ func build(t testing.TB, list []source, mainText string, mainArgs []string) (dir
 			t.Fatal(err)
 		}
 	}
+	write("vers.map", "V1 { global: who; only; local: *; };\nV2 { global: who; } V1;\n")
 	common := []string{"-O1", "-fPIC", "-fno-stack-protector", "-fcf-protection=none", "-L."}
 	for _, s := range list {
 		write(s.name+".c", prelude+s.text)
@@ -366,185 +371,179 @@ const refWho = "extern const char *who; const char **REF = &who;\n"
 
 func ref(name string) string { return strings.ReplaceAll(refWho, "REF", name) }
 
-func TestBinding(t *testing.T) {
-	for _, c := range []struct {
-		name   string
-		libs   []source
-		main   string
-		args   []string
-		script []string
-	}{
-		{
-			name:   "first library wins",
-			libs:   []source{{"a", who("a") + ref("ref_a"), nil}, {"b", who("b") + ref("ref_b"), nil}},
-			args:   []string{"-l:a.so", "-l:b.so"},
-			script: []string{"sym:default:who", "via:default:ref_a", "via:default:ref_b"},
-		},
-		{
-			name:   "the program wins",
-			libs:   []source{{"a", who("a") + ref("ref_a"), nil}},
-			main:   who("main"),
-			args:   []string{"-l:a.so"},
-			script: []string{"sym:default:who", "via:default:ref_a"},
-		},
-		{
-			name: "a weak definition is as good as a strong one",
-			libs: []source{{"a", `__attribute__((weak)) const char *who = "weak a";` + ref("ref_a"), nil},
-				{"b", who("b") + ref("ref_b"), nil}},
-			args:   []string{"-l:a.so", "-l:b.so"},
-			script: []string{"via:default:ref_a", "via:default:ref_b"},
-		},
-		{
-			name:   "weak and undefined",
-			libs:   []source{{"a", `extern const char *nobody __attribute__((weak)); const char **ref_a = &nobody;`, nil}},
-			args:   []string{"-l:a.so"},
-			script: []string{"via:default:ref_a", "sym:default:nobody"},
-		},
-		{
-			name: "protected",
-			libs: []source{{"a", who("a"), nil},
-				{"b", `__attribute__((visibility("protected"))) const char *who = "b"; const char **ref_b = &who;`, nil}},
-			args:   []string{"-l:a.so", "-l:b.so"},
-			script: []string{"sym:default:who", "via:default:ref_b"},
-		},
-		{
-			name:   "hidden",
-			libs:   []source{{"a", `__attribute__((visibility("hidden"))) const char *who = "a";` + ref("ref_a"), nil}, {"b", who("b"), nil}},
-			args:   []string{"-l:a.so", "-l:b.so"},
-			script: []string{"sym:default:who", "via:default:ref_a"},
-		},
-		{
-			name:   "symbolic",
-			libs:   []source{{"a", who("a"), nil}, {"b", who("b") + ref("ref_b"), []string{"-Wl,-Bsymbolic"}}},
-			args:   []string{"-l:a.so", "-l:b.so"},
-			script: []string{"via:default:ref_b"},
-		},
-		{
-			name: "breadth first",
-			libs: []source{{"deep", who("deep"), nil}, {"a", "int a;", []string{"-Wl,--no-as-needed", "-l:deep.so"}},
-				{"b", who("b"), nil}},
-			args:   []string{"-l:a.so", "-l:b.so"},
-			script: []string{"sym:default:who"},
-		},
-		{
-			name:   "System V hash",
-			libs:   []source{{"a", who("a") + ref("ref_a"), []string{"-Wl,--hash-style=sysv"}}, {"b", who("b") + ref("ref_b"), []string{"-Wl,--hash-style=sysv"}}},
-			args:   []string{"-l:a.so", "-l:b.so"},
-			script: []string{"sym:default:who", "via:default:ref_b", "sym:default:nobody"},
-		},
-		{
-			name:   "copy relocation",
-			libs:   []source{{"a", who("a") + ref("ref_a") + "const char *filler = \"filler\";", nil}},
-			main:   `extern const char *who; const char *get(void) { return who; }`,
-			args:   []string{"-fno-pie", "-no-pie", "-fno-pic", "-l:a.so"},
-			script: []string{"sym:default:who", "via:default:ref_a", "sym:default:filler"},
-		},
-		{
-			name: "relative relocations packed",
-			libs: []source{{"a", `static const char *s[100] = {[0] = "s0", [63] = "s63", [64] = "s64", [99] = "s99"};
+// testCase is a program with its libraries and a script of what to look at.
+type testCase struct {
+	name   string
+	libs   []source
+	main   string
+	args   []string
+	script []string
+}
+
+var bindingCases = []testCase{
+	{
+		name:   "first library wins",
+		libs:   []source{{"a", who("a") + ref("ref_a"), nil}, {"b", who("b") + ref("ref_b"), nil}},
+		args:   []string{"-l:a.so", "-l:b.so"},
+		script: []string{"sym:default:who", "via:default:ref_a", "via:default:ref_b"},
+	},
+	{
+		name:   "the program wins",
+		libs:   []source{{"a", who("a") + ref("ref_a"), nil}},
+		main:   who("main"),
+		args:   []string{"-l:a.so"},
+		script: []string{"sym:default:who", "via:default:ref_a"},
+	},
+	{
+		name: "a weak definition is as good as a strong one",
+		libs: []source{{"a", `__attribute__((weak)) const char *who = "weak a";` + ref("ref_a"), nil},
+			{"b", who("b") + ref("ref_b"), nil}},
+		args:   []string{"-l:a.so", "-l:b.so"},
+		script: []string{"via:default:ref_a", "via:default:ref_b"},
+	},
+	{
+		name:   "weak and undefined",
+		libs:   []source{{"a", `extern const char *nobody __attribute__((weak)); const char **ref_a = &nobody;`, nil}},
+		args:   []string{"-l:a.so"},
+		script: []string{"via:default:ref_a", "sym:default:nobody"},
+	},
+	{
+		name: "protected",
+		libs: []source{{"a", who("a"), nil},
+			{"b", `__attribute__((visibility("protected"))) const char *who = "b"; const char **ref_b = &who;`, nil}},
+		args:   []string{"-l:a.so", "-l:b.so"},
+		script: []string{"sym:default:who", "via:default:ref_b"},
+	},
+	{
+		name:   "hidden",
+		libs:   []source{{"a", `__attribute__((visibility("hidden"))) const char *who = "a";` + ref("ref_a"), nil}, {"b", who("b"), nil}},
+		args:   []string{"-l:a.so", "-l:b.so"},
+		script: []string{"sym:default:who", "via:default:ref_a"},
+	},
+	{
+		name:   "symbolic",
+		libs:   []source{{"a", who("a"), nil}, {"b", who("b") + ref("ref_b"), []string{"-Wl,-Bsymbolic"}}},
+		args:   []string{"-l:a.so", "-l:b.so"},
+		script: []string{"via:default:ref_b"},
+	},
+	{
+		name: "breadth first",
+		libs: []source{{"deep", who("deep"), nil}, {"a", "int a;", []string{"-Wl,--no-as-needed", "-l:deep.so"}},
+			{"b", who("b"), nil}},
+		args:   []string{"-l:a.so", "-l:b.so"},
+		script: []string{"sym:default:who"},
+	},
+	{
+		name:   "System V hash",
+		libs:   []source{{"a", who("a") + ref("ref_a"), []string{"-Wl,--hash-style=sysv"}}, {"b", who("b") + ref("ref_b"), []string{"-Wl,--hash-style=sysv"}}},
+		args:   []string{"-l:a.so", "-l:b.so"},
+		script: []string{"sym:default:who", "via:default:ref_b", "sym:default:nobody"},
+	},
+	{
+		name:   "copy relocation",
+		libs:   []source{{"a", who("a") + ref("ref_a") + "const char *filler = \"filler\";", nil}},
+		main:   `extern const char *who; const char *get(void) { return who; }`,
+		args:   []string{"-fno-pie", "-no-pie", "-fno-pic", "-l:a.so"},
+		script: []string{"sym:default:who", "via:default:ref_a", "sym:default:filler"},
+	},
+	{
+		name: "relative relocations packed",
+		libs: []source{{"a", `static const char *s[100] = {[0] = "s0", [63] = "s63", [64] = "s64", [99] = "s99"};
 				const char **p0 = &s[0], **p63 = &s[63], **p64 = &s[64], **p99 = &s[99];`, []string{"-Wl,-z,pack-relative-relocs"}}},
-			args:   []string{"-l:a.so"},
-			script: []string{"via:default:p0", "via:default:p63", "via:default:p64", "via:default:p99"},
-		},
-		{
-			name: "versions",
-			libs: []source{
-				{"vers", `const char *who1 = "one", *who2 = "two", *only = "only";
+		args:   []string{"-l:a.so"},
+		script: []string{"via:default:p0", "via:default:p63", "via:default:p64", "via:default:p99"},
+	},
+	{
+		name: "versions",
+		libs: []source{
+			{"vers", `const char *who1 = "one", *who2 = "two", *only = "only";
 					__asm__(".symver who1, who@V1"); __asm__(".symver who2, who@@V2");`, []string{"-Wl,--version-script=vers.map"}},
-				{"old", ref("ref_old") + `__asm__(".symver who, who@V1");`, []string{"-l:vers.so"}},
-				{"new", ref("ref_new"), []string{"-l:vers.so"}},
-			},
-			args: []string{"-l:old.so", "-l:new.so"},
-			script: []string{"via:default:ref_old", "via:default:ref_new", "sym:default:who", "sym:default:who:V1",
-				"sym:default:who:V2", "sym:default:who:V3", "sym:default:only", "sym:default:only:V1"},
+			{"old", ref("ref_old") + `__asm__(".symver who, who@V1");`, []string{"-l:vers.so"}},
+			{"new", ref("ref_new"), []string{"-l:vers.so"}},
 		},
-		{
-			name: "dlopen is local",
-			libs: []source{{"dep", who("dep"), nil}, {"a", ref("ref_a"), []string{"-l:dep.so"}}},
-			script: []string{"open:a.so:now", "sym:default:who", "sym:0:who", "via:0:ref_a", "open:a.so:now",
-				"open:dep.so:now", "sym:2:who", "sym:2:ref_a"},
-		},
-		{
-			name: "dlopen global",
-			libs: []source{{"dep", who("dep"), nil}, {"a", ref("ref_a"), nil}},
-			script: []string{"open:a.so:now", "open:dep.so:now:global", "sym:default:who", "open:a.so:now", "via:2:ref_a",
-				"open:main:now", "sym:3:who"},
-		},
-		{
-			name:   "promoted to global",
-			libs:   []source{{"dep", who("dep"), nil}},
-			script: []string{"open:dep.so:now", "sym:default:who", "open:dep.so:now:noload:global", "sym:default:who"},
-		},
-		{
-			name:   "the global scope comes before the local one",
-			libs:   []source{{"a", who("a") + ref("ref_a"), nil}},
-			main:   who("main"),
-			script: []string{"open:a.so:now", "via:0:ref_a", "sym:0:who"},
-		},
-		{
-			name:   "deep binding",
-			libs:   []source{{"a", who("a") + ref("ref_a"), nil}},
-			main:   who("main"),
-			script: []string{"open:a.so:now:deep", "via:0:ref_a"},
-		},
-		{
-			name:   "no such library",
-			libs:   []source{{"a", who("a"), nil}},
-			script: []string{"open:nothing.so:now", "open:a.so:now:noload", "open:a.so:now", "open:a.so:now:noload", "open:./a.so:now"},
-		},
-		{
-			name:   "undefined symbol fails the load",
-			libs:   []source{{"bad", `extern int missing; int *p = &missing;` + "INIT(bad)", nil}, {"good", "INIT(good)" + who("good"), nil}},
-			script: []string{"open:bad.so:now", "open:good.so:now", "sym:1:who", "open:bad.so:now"},
-		},
-	} {
+		args: []string{"-l:old.so", "-l:new.so"},
+		script: []string{"via:default:ref_old", "via:default:ref_new", "sym:default:who", "sym:default:who:V1",
+			"sym:default:who:V2", "sym:default:who:V3", "sym:default:only", "sym:default:only:V1"},
+	},
+	{
+		name: "dlopen is local",
+		libs: []source{{"dep", who("dep"), nil}, {"a", ref("ref_a"), []string{"-l:dep.so"}}},
+		script: []string{"open:a.so:now", "sym:default:who", "sym:0:who", "via:0:ref_a", "open:a.so:now",
+			"open:dep.so:now", "sym:2:who", "sym:2:ref_a"},
+	},
+	{
+		name: "dlopen global",
+		libs: []source{{"dep", who("dep"), nil}, {"a", ref("ref_a"), nil}},
+		script: []string{"open:a.so:now", "open:dep.so:now:global", "sym:default:who", "open:a.so:now", "via:2:ref_a",
+			"open:main:now", "sym:3:who"},
+	},
+	{
+		name:   "promoted to global",
+		libs:   []source{{"dep", who("dep"), nil}},
+		script: []string{"open:dep.so:now", "sym:default:who", "open:dep.so:now:noload:global", "sym:default:who"},
+	},
+	{
+		name:   "the global scope comes before the local one",
+		libs:   []source{{"a", who("a") + ref("ref_a"), nil}},
+		main:   who("main"),
+		script: []string{"open:a.so:now", "via:0:ref_a", "sym:0:who"},
+	},
+	{
+		name:   "deep binding",
+		libs:   []source{{"a", who("a") + ref("ref_a"), nil}},
+		main:   who("main"),
+		script: []string{"open:a.so:now:deep", "via:0:ref_a"},
+	},
+	{
+		name:   "no such library",
+		libs:   []source{{"a", who("a"), nil}},
+		script: []string{"open:nothing.so:now", "open:a.so:now:noload", "open:a.so:now", "open:a.so:now:noload", "open:./a.so:now"},
+	},
+	{
+		name:   "undefined symbol fails the load",
+		libs:   []source{{"bad", `extern int missing; int *p = &missing;` + "INIT(bad)", nil}, {"good", "INIT(good)" + who("good"), nil}},
+		script: []string{"open:bad.so:now", "open:good.so:now", "sym:1:who", "open:bad.so:now"},
+	},
+}
+
+func TestBinding(t *testing.T) {
+	for _, c := range bindingCases {
 		t.Run(c.name, func(t *testing.T) {
-			if c.name == "versions" {
-				c.libs[0].args = []string{"-Wl,--version-script=" + versionMap(t)}
-			}
 			compare(t, c.libs, c.main, c.args, c.script)
 		})
 	}
 }
 
-func versionMap(t *testing.T) string {
-	name := filepath.Join(t.TempDir(), "vers.map")
-	if err := os.WriteFile(name, []byte("V1 { global: who; only; local: *; };\nV2 { global: who; } V1;\n"), 0o666); err != nil {
-		t.Fatal(err)
+func need(names ...string) []string {
+	args := []string{"-Wl,--no-as-needed"}
+	for _, n := range names {
+		args = append(args, "-l:"+n+".so")
 	}
-	return name
+	return args
+}
+
+// lib is a library that tells when it is initialised and finalised.
+func lib(name string, deps ...string) source {
+	return source{name, fmt.Sprintf("INIT(%s) FINI(%s) int v_%s;", name, name, name), need(deps...)}
+}
+
+var orderCases = []testCase{
+	{"chain", []source{lib("c"), lib("b", "c"), lib("a", "b")}, "", need("a"), nil},
+	{"diamond", []source{lib("d"), lib("b", "d"), lib("c", "d", "b"), lib("a", "c")}, "", need("a"), nil},
+	{"dlopen", []source{lib("c"), lib("b", "c"), lib("a", "b")}, "", nil, []string{"open:a.so:now", "open:b.so:now", "open:c.so:now"}},
+	{"dlclose", []source{lib("c"), lib("b", "c"), lib("a", "b")}, "", nil,
+		[]string{"open:a.so:now", "open:c.so:now", "close:0", "close:1", "open:b.so:now", "close:2"}},
+	{"dlclose keeps what is needed", []source{lib("c"), lib("b", "c"), lib("a", "b")}, "", need("b"),
+		[]string{"open:a.so:now", "close:0", "open:a.so:now:nodelete", "close:1"}},
+	{"references count", []source{lib("a")}, "", nil,
+		[]string{"open:a.so:now", "open:a.so:now", "close:0", "close:1", "open:a.so:now"}},
+	{"bound libraries stay", []source{{"d", who("d") + "INIT(d) FINI(d)", nil}, {"a", ref("ref_a") + "INIT(a) FINI(a)", nil}}, "", nil,
+		[]string{"open:d.so:now:global", "open:a.so:now", "close:0", "via:1:ref_a", "close:1"}},
 }
 
 func TestOrder(t *testing.T) {
-	need := func(names ...string) []string {
-		args := []string{"-Wl,--no-as-needed"}
-		for _, n := range names {
-			args = append(args, "-l:"+n+".so")
-		}
-		return args
-	}
-	lib := func(name string, deps ...string) source {
-		return source{name, fmt.Sprintf("INIT(%s) FINI(%s) int v_%s;", name, name, name), need(deps...)}
-	}
-	for _, c := range []struct {
-		name   string
-		libs   []source
-		main   []string
-		script []string
-	}{
-		{"chain", []source{lib("c"), lib("b", "c"), lib("a", "b")}, need("a"), nil},
-		{"diamond", []source{lib("d"), lib("b", "d"), lib("c", "d", "b"), lib("a", "c")}, need("a"), nil},
-		{"dlopen", []source{lib("c"), lib("b", "c"), lib("a", "b")}, nil, []string{"open:a.so:now", "open:b.so:now", "open:c.so:now"}},
-		{"dlclose", []source{lib("c"), lib("b", "c"), lib("a", "b")}, nil,
-			[]string{"open:a.so:now", "open:c.so:now", "close:0", "close:1", "open:b.so:now", "close:2"}},
-		{"dlclose keeps what is needed", []source{lib("c"), lib("b", "c"), lib("a", "b")}, need("b"),
-			[]string{"open:a.so:now", "close:0", "open:a.so:now:nodelete", "close:1"}},
-		{"references count", []source{lib("a")}, nil,
-			[]string{"open:a.so:now", "open:a.so:now", "close:0", "close:1", "open:a.so:now"}},
-		{"bound libraries stay", []source{{"d", who("d") + "INIT(d) FINI(d)", nil}, {"a", ref("ref_a") + "INIT(a) FINI(a)", nil}}, nil,
-			[]string{"open:d.so:now:global", "open:a.so:now", "close:0", "via:1:ref_a", "close:1"}},
-	} {
-		t.Run(c.name, func(t *testing.T) { compare(t, c.libs, "", c.main, c.script) })
+	for _, c := range orderCases {
+		t.Run(c.name, func(t *testing.T) { compare(t, c.libs, c.main, c.args, c.script) })
 	}
 }
 

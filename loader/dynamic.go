@@ -100,7 +100,9 @@ func (in *reader) dynamic(f *File, p *phdr) (*Dynamic, error) {
 		}
 		switch tag {
 		case dtNeeded:
-			needed = append(needed, v)
+			if needed = append(needed, v); len(needed) > MaxNeeded {
+				return nil, in.fail(RuleDyn, where, "more than %d DT_NEEDED", MaxNeeded)
+			}
 			continue
 		case dtDebug:
 			d.Debug = uint32(p.vaddr) + uint32(at) + 8

@@ -186,6 +186,7 @@ const (
 	MaxHashChain      = 4096  // symbols in one hash chain
 	MaxVersions       = 32768 // version indices have 15 bits
 	MaxDynamic        = 65536 // entries in the dynamic section
+	MaxNeeded         = 1024
 	MaxNoteBytes      = 1 << 20
 	MaxSections       = 65536
 	MaxInterp         = 4096

@@ -227,6 +227,29 @@ func TestDamaged(t *testing.T) {
 
 func (t *testFile) strLen() int { return int(le.Uint64(t.b[t.at["dt0xa"]+8:])) }
 
+// TestDependencyBomb: the number of needed libraries is limited.
+func TestDependencyBomb(t *testing.T) {
+	tf := newTestFile()
+	// A dynamic section of its own, at the end of the file.
+	at := (len(tf.b) + 0xfff) &^ 0xfff
+	tf.b = append(tf.b, make([]byte, at-len(tf.b))...)
+	for range MaxNeeded + 1 {
+		var e [dynSize]byte
+		e[0], e[8] = dtNeeded, 1
+		tf.b = append(tf.b, e[:]...)
+	}
+	tf.b = append(tf.b, make([]byte, dynSize)...)
+	n := uint64(len(tf.b) - at)
+	tf.u64("ph2", phFileSz, uint64(len(tf.b)-0x2000))
+	tf.u64("ph2", phMemSz, uint64(len(tf.b)-0x2000))
+	tf.u64("ph3", phOff, uint64(at))
+	tf.u64("ph3", phAddr, uint64(at))
+	tf.u64("ph3", phFileSz, n)
+	if _, err := tf.read(); err == nil || !strings.Contains(err.Error(), "more than 1024 DT_NEEDED") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // TestTruncated reads every prefix of a file: an error, never a panic.
 func TestTruncated(t *testing.T) {
 	whole := newTestFile()

@@ -432,3 +432,33 @@ func TestVerify(t *testing.T) {
 		t.Errorf("%s", s)
 	}
 }
+
+// TestAlignment: a file may ask for more than page alignment.
+func TestAlignment(t *testing.T) {
+	tf := newTestFile()
+	tf.u64("ph2", phAlign, 1<<16)
+	tf.u64("ph2", phAddr, 0x12000)
+	tf.u32("ph3", 0, 0)
+	tf.u32("ph4", 0, 0)
+	tf.u32("ph5", 0, 0)
+	tf.u32("ph6", 0, 0)
+	f, err := tf.read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newCage(t)
+	if _, err := c.Map(0, PageSize, cage.ProtRead, cage.Hint); err != nil {
+		t.Fatal(err)
+	}
+	var l Loader
+	m, err := l.Map(c, f, Anywhere)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Bias%(1<<16) != 0 {
+		t.Errorf("bias %#x", m.Bias)
+	}
+	if _, err := l.Map(c, f, 0x123000); err == nil || !strings.Contains(err.Error(), "no multiple of the file's alignment") {
+		t.Errorf("error %v", err)
+	}
+}

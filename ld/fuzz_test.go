@@ -1,0 +1,108 @@
+package ld
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"syscall"
+	"testing"
+
+	"github.com/halite-run/halite/internal/cage"
+	"github.com/halite-run/halite/internal/engine"
+)
+
+type bytesFile struct{ *bytes.Reader }
+
+func (bytesFile) Close() error { return nil }
+
+// FuzzLink loads a damaged library into a running program: whatever it says, the
+// linker refuses or loads it, in bounded time, and a refusal leaves no trace.
+//
+// The input says which library, and what to change: pieces of six bytes, of
+// which two are the number of a 32-bit word and four its new value.
+func FuzzLink(f *testing.F) {
+	dir := build(f, []source{
+		{"a", who("a") + ref("ref_a") + "INIT(a) FINI(a) __thread int ta = 3; int *get(void) { return &ta; } extern int weak __attribute__((weak)); int *pw = &weak;", nil},
+		{"relr", "static const char *s[20] = {[0] = \"s0\", [19] = \"s19\"}; const char **p0 = &s[0];", []string{"-Wl,-z,pack-relative-relocs"}},
+		{"vers", `const char *who1 = "one", *who2 = "two"; __asm__(".symver who1, who@V1"); __asm__(".symver who2, who@@V2");`, []string{"-Wl,--version-script=vers.map"}},
+	}, who("main"), nil)
+	var libs [][]byte
+	for i, name := range []string{"a.so", "relr.so", "vers.so"} {
+		b, err := os.ReadFile(dir + "/" + name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		libs = append(libs, b)
+		f.Add(byte(i), []byte{})
+		f.Add(byte(i), []byte{24, 0, 0xff, 0xff, 0xff, 0x7f, 60, 1, 1, 0, 0, 0})
+	}
+	prog, err := os.ReadFile(dir + "/guest")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, which byte, changes []byte) {
+		b := bytes.Clone(libs[int(which)%len(libs)])
+		for ; len(changes) >= 6; changes = changes[6:] {
+			at := int(le.Uint16(changes)) % (len(b) / 4) * 4
+			copy(b[at:], changes[2:6])
+		}
+		c, err := cage.New(cage.Config{Trampolines: engine.Trampolines(), MaxMemory: 64 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		l := New(Config{Cage: c, Open: func(name string) (File, int64, error) {
+			switch name {
+			case "/guest":
+				return bytesFile{bytes.NewReader(prog)}, int64(len(prog)), nil
+			case "/fuzz.so":
+				return bytesFile{bytes.NewReader(b)}, int64(len(b)), nil
+			}
+			return nil, 0, syscall.ENOENT
+		}})
+		l.withoutText = true
+		if _, err := loadGuest(t, l, "/guest"); err != nil {
+			t.Fatal(err)
+		}
+		before := fmt.Sprint(c.Mappings())
+		h, err := l.Open(thread1, "/fuzz.so", RTLDNow, 0)
+		if err != nil {
+			// The linker's own pages may have come: nothing else.
+			if after := fmt.Sprint(c.Mappings()); after != before {
+				t.Errorf("%v\nbefore %s\nafter  %s", err, before, after)
+			}
+			if len(l.objects) != 1 || len(l.handles) != 1 || len(l.tls) != 0 {
+				t.Errorf("%v: %d objects, %d handles", err, len(l.objects), len(l.handles))
+			}
+			return
+		}
+		for i := 0; i < 1000; i++ {
+			if addr, _ := l.NextInit(thread1, h); addr == 0 {
+				break
+			}
+		}
+		for _, name := range []string{"who", "ref_a", "ta", "", "p0"} {
+			l.Sym(h, name, "", 0)
+			l.Sym(HandleDefault, name, "V1", 0)
+		}
+		o := l.handles[h]
+		l.AddrInfo(o.bias + o.file.Entry)
+		l.Symbolize(o.bias + 0x1000)
+		l.Object(1)
+		l.TLSModule(1)
+		token, err := l.Close(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; token != 0 && i < 1000; i++ {
+			if l.NextFini(token) == 0 {
+				break
+			}
+		}
+		if token != 0 {
+			if err := l.Unload(token); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
