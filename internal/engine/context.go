@@ -232,8 +232,7 @@ func (c *Context) Interrupt() {
 	}
 	atomic.StoreUint32(&c.core.intr, 1)
 	if tid := atomic.LoadUint64(&c.core.tid); tid != noThread {
-		// A program may have taken SIGURG away since the last look.
-		reinstall()
+		reinstall() // in vain if the signal is ignored, and so is kick
 		kick(tid)
 	}
 }

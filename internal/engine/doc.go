@@ -32,7 +32,8 @@
 // A Context is used by one goroutine at a time, Interrupt excepted. The engine
 // does not check code: what runs must come from a cage.Text, and the cage must
 // stay open while a Context is inside. Side channels of the CPU are not
-// closed. A program that tells os/signal to ignore SIGURG, SIGSEGV, SIGBUS,
-// SIGFPE, SIGILL or SIGTRAP takes the engine's handler away until the next
-// NewContext or Interrupt puts it back.
+// closed. A program must not tell
+// os/signal to ignore SIGURG, SIGSEGV, SIGBUS, SIGFPE, SIGILL or SIGTRAP: with
+// SIGURG ignored, neither Go's scheduler nor Interrupt can stop a guest that
+// runs already; NewContext refuses to make more.
 package engine

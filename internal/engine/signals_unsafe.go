@@ -60,8 +60,10 @@ func install() error {
 	return reinstallLocked()
 }
 
-// reinstall repairs what signal.Ignore, or a handler installed by somebody
-// else, has taken away.
+// reinstall puts our handler back where os/signal has installed Go's alone:
+// Notify does so for a signal that had been ignored. A signal that is ignored,
+// or that somebody else handles, is an error: to take it by force would make
+// Go forward it to us and us to Go, for ever.
 func reinstall() error {
 	installMu.Lock()
 	defer installMu.Unlock()
@@ -75,8 +77,12 @@ func reinstallLocked() error {
 		if err := sigaction(sig, nil, &act); err != nil {
 			return fmt.Errorf("engine: read the handler of %v: %w", sig, err)
 		}
-		if act.handler == m.signal {
+		switch act.handler {
+		case m.signal:
 			continue
+		case handler.old:
+		default:
+			return fmt.Errorf("engine: signal %d (%v) is ignored, or handled by others than Go; guests need it (signal.Notify undoes signal.Ignore)", int(sig), sig)
 		}
 		act = ksigaction{m.signal, m.flags, m.restorer, m.mask}
 		if err := sigaction(sig, &act, nil); err != nil {
