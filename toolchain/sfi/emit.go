@@ -10,7 +10,7 @@ func refusedDirective(w string) string {
 	switch w {
 	case ".macro", ".rept", ".irp", ".irpc", ".altmacro":
 		return "macros of the assembler are not supported: use the preprocessor"
-	case ".include", ".incbin":
+	case ".include", ".incbin": // .incbin may fill data
 		return "files can't be included here: use the preprocessor"
 	case ".intel_syntax":
 		return "only AT&T syntax is supported"
@@ -661,6 +661,10 @@ func (p *pass) instruction(e *emitter, i int, st *stmt) {
 		p.movabs(e, st, ops)
 	case cPause:
 		p.line("pause")
+	case cRdtscp:
+		// Without the processor's number.
+		p.line("rdtsc")
+		p.line("movl\t$0, %ecx")
 	case cNop:
 		if st.pfx&pfxRep != 0 {
 			p.line("pause")
@@ -769,6 +773,10 @@ func (p *pass) plain(e *emitter, st *stmt, ops []operand) {
 			}
 		}
 	}
+	if st.op[0] == 'v' && st.class == cPlain {
+		// llvm-mc would take an AVX-512 form where AVX has none.
+		simple = false
+	}
 	if simple {
 		p.line(st.text)
 		return
@@ -802,6 +810,9 @@ func (p *pass) plain(e *emitter, st *stmt, ops []operand) {
 		p.str(names32[ops[1].reg.num()])
 		p.byte('\n')
 		return
+	}
+	if st.op[0] == 'v' && st.class == cPlain {
+		p.str("{vex} ")
 	}
 	if memAt >= 0 && e.far(&ops[memAt]) && !p.opt.native {
 		p.str("{disp32} ")

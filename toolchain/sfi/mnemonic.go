@@ -1,5 +1,7 @@
 package sfi
 
+import "strings"
+
 // class says how the pass treats a mnemonic.
 type class uint8
 
@@ -29,6 +31,7 @@ const (
 	cBt
 	cString
 	cPause
+	cRdtscp
 	cRefuse
 )
 
@@ -55,6 +58,7 @@ type mnemonic struct {
 	class class
 	why   string // cRefuse: the reason
 	as    string // the mnemonic to print for it, when not its own
+	two   bool   // with more than two operands it is another instruction (APX)
 }
 
 var mnemonics = func() map[string]mnemonic {
@@ -110,7 +114,22 @@ var mnemonics = func() map[string]mnemonic {
 	}
 	set(cString, "movsd", "cmpsd") // or SSE, told apart by their operands
 	set(cPause, "pause")
+	set(cRdtscp, "rdtscp")
 
+	for _, n := range []string{"add", "adc", "sub", "sbb", "and", "or", "xor", "neg", "not", "inc", "dec", "rol", "ror", "rcl", "rcr", "shl", "sal", "shr", "sar", "adcx", "adox", "cmp", "test", "popcnt", "lzcnt", "tzcnt", "movbe"} {
+		for _, s := range []string{"", "b", "w", "l", "q"} {
+			if x, ok := m[n+s]; ok {
+				x.two = true
+				m[n+s] = x
+			}
+		}
+	}
+	for n, x := range m {
+		if strings.HasPrefix(n, "cmov") {
+			x.two = true
+			m[n] = x
+		}
+	}
 	// A non-temporal move becomes an ordinary one: it could be used to hammer
 	// memory past the caches.
 	for from, to := range map[string]string{
@@ -128,6 +147,8 @@ var mnemonics = func() map[string]mnemonic {
 	refuse("far branches are not allowed", "lcall", "lcallq", "lcalll", "ljmp", "ljmpq", "ljmpl", "lret", "lretq", "lretl", "lretw", "retf")
 	refuse("its memory operand can't be sandboxed", "xlat", "xlatb", "maskmovq", "maskmovdqu", "vmaskmovdqu", "enter", "enterq", "movdir64b", "enqcmd", "clzero", "umonitor")
 	refuse("the state that it loads is not the guest's alone", "xrstor", "xrstor64", "xrstors", "xrstors64", "xsetbv", "fxrstor", "fxrstor64", "wrpkru")
+	refuse("it tells or changes what belongs to the host", "rdpid", "xsave", "xsave64", "xsavec", "xsavec64", "xsaveopt", "xsaveopt64", "fxsave", "fxsave64", "xgetbv")
+	refuse("hardware random numbers are not the guest's: use getrandom", "rdrand", "rdrandw", "rdrandl", "rdrandq", "rdseed", "rdseedw", "rdseedl", "rdseedq")
 	refuse("flushing cache lines is not allowed", "clflush", "clflushopt", "clwb")
 	refuse("restartable transactions are not allowed", "xbegin", "xend", "xabort")
 	refuse("short branches by 16-bit registers do not exist", "jcxz")

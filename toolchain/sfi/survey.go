@@ -365,6 +365,9 @@ func (p *pass) survey() {
 			case rest == "":
 			case w[0] == 'j' || strings.HasPrefix(w, "loop") || strings.HasPrefix(w, "call") || w == "xbegin":
 				t, _ := cutComma(rest)
+				if t == "" {
+					break
+				}
 				if t[0] == '*' {
 					if hasName(t) {
 						p.refs(t)

@@ -235,7 +235,7 @@ func (p *pass) transform() error {
 				}
 				if !wasExec {
 					st.kind = kRaw
-					if why := refusedDirective(w); why != "" {
+					if why := refusedDirective(w); why != "" && w != ".incbin" {
 						p.fail(&st, why)
 					}
 				}
@@ -373,8 +373,36 @@ func (p *pass) parse(st *stmt, s string) (alone bool) {
 	if st.class == cRefuse {
 		return false
 	}
+	if m.two && st.nops > 2 || !p.knownForm(st) {
+		p.fail(st, "no instruction of the baseline and AVX2 has these operands")
+		st.class = cRefuse
+		return false
+	}
 	p.classify(st)
 	return false
+}
+
+// knownForm refuses combinations of operands that only instruction sets beyond
+// the ABI have (APX, TBM); AVX-512 is kept away by {vex}, see plain.
+func (p *pass) knownForm(st *stmt) bool {
+	ops := p.unit.operands(st)
+	n := len(ops)
+	base := strings.TrimRight(st.op, "bwlq")
+	switch {
+	case n < 2 || st.class != cPlain:
+		return true
+	case base == "imu": // imul, without what was taken for a suffix
+		return n == 2 || n == 3 && ops[0].kind == opImm
+	case base == "shld" || base == "shrd" || base == "sh" || base == "shr":
+		if strings.HasPrefix(st.op, "shld") || strings.HasPrefix(st.op, "shrd") {
+			return n == 2 || n == 3 && (ops[0].kind == opImm || ops[0].reg == class8|1)
+		}
+	case base == "bextr":
+		return ops[0].kind != opImm
+	case strings.HasPrefix(st.op, "movbe"):
+		return ops[0].kind == opMem || ops[1].kind == opMem
+	}
+	return true
 }
 
 func (u *unit) operands(st *stmt) []operand {
