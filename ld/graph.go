@@ -108,7 +108,28 @@ func (g *graph) need(name string, from *object) (*object, error) {
 	if n := len(g.l.objects) + len(g.added); n >= g.l.cfg.MaxObjects {
 		return nil, fmt.Errorf("%s: more than %d objects", c.path, g.l.cfg.MaxObjects)
 	}
+	if err := g.l.checkForeign(c.file); err != nil {
+		return nil, err
+	}
 	return g.add(name, c.path, c.id, c.file, from), nil
+}
+
+// checkForeign validates the code of a file that does not say that it was built
+// for the sandbox before anything else is done with it: the user shall learn
+// that, and not which of the host's libraries are missing.
+func (l *Linker) checkForeign(file *loader.File) error {
+	if file.HaliteABI != 0 || l.cfg.Cage == nil || l.withoutText {
+		return nil
+	}
+	m := l.loader.Stage(l.cfg.Cage, file)
+	if err := m.Place(loader.Anywhere); err != nil {
+		return err
+	}
+	err := m.CheckText()
+	if _, e := m.Discard(); e != nil {
+		l.warn("%s: %v", file.Name, e)
+	}
+	return err
 }
 
 // complete adds everything that the added objects need, breadth first.

@@ -221,6 +221,9 @@ func (l *Linker) LoadProgram(name string, f File, size int64) (*Program, error) 
 	if file.Interp == "" {
 		return l.loadStatic(name, f, file)
 	}
+	if err := l.checkForeign(file); err != nil {
+		return nil, err
+	}
 	g := l.newGraph()
 	main := g.add(name, name, identity(f), file, nil)
 	l.main = main

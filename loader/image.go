@@ -231,6 +231,12 @@ func (m *Image) CheckText() error {
 		m.checked = append(m.checked, text)
 	}
 	m.code = nil
+	if e := m.File.Entry; e%BundleSize != 0 {
+		// Last, because files that were not built for the sandbox have better
+		// reasons to be refused.
+		return &FormatError{File: m.File.Name, Where: "header", Rule: RuleEntry,
+			Detail: fmt.Sprintf("entry point %#x is no multiple of %d", e, BundleSize)}
+	}
 	return nil
 }
 

@@ -204,6 +204,24 @@ func TestRefusedCode(t *testing.T) {
 	}
 }
 
+// TestEntry: a program begins at the start of a bundle.
+func TestEntry(t *testing.T) {
+	tf := newTestFile()
+	tf.u64("ehdr", 24, 0x1010)
+	f, err := tf.read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var l Loader
+	c := newCage(t)
+	if _, err := l.Map(c, f, Anywhere); err == nil || err.Error() != "test.so: header: L-EHDR-ENTRY: entry point 0x1010 is no multiple of 32" {
+		t.Errorf("error %v", err)
+	}
+	if got := mapped(c); got != "" {
+		t.Errorf("left behind: %q", got)
+	}
+}
+
 // TestThreadPointer: code that loads the thread pointer is adjusted to the
 // engine's displacement, in memory alone, and nothing else is.
 func TestThreadPointer(t *testing.T) {
