@@ -170,7 +170,9 @@ func (o *asOptions) run(mc string, inputs []input) (int, error) {
 	defer discard()
 	args := append([]string{"-triple=x86_64-unknown-linux-gnu", "-filetype=obj", "-o", out}, mcArgs...)
 	args = append(args, o.llvmArgs...)
-	if o.debug && !haveLines(inputs) {
+	// Line information of the assembly source itself follows line markers.
+	lines := o.debug && !haveLines(inputs)
+	if lines {
 		args = append(args, "-g")
 	}
 	cmd := exec.Command(mc, args...)
@@ -183,7 +185,7 @@ func (o *asOptions) run(mc string, inputs []input) (int, error) {
 	if err := cmd.Start(); err != nil {
 		return 1, err
 	}
-	passErr := rewriteAll(stdin, inputs, false)
+	passErr := rewriteAll(stdin, inputs, lines)
 	if passErr != nil && !errors.Is(passErr, errBrokenPipe) {
 		cmd.Process.Kill()
 		cmd.Wait()

@@ -10,7 +10,7 @@ import (
 // include/. Mounted at /usr in a domain it finds its modules in /usr/lib/lua/5.4
 // and /usr/share/lua/5.4.
 func Lua(ctx context.Context, o Options) (string, error) {
-	return (&port{name: "lua", source: "lua5.4", compiler: Sandbox, build: buildLua}).ensure(ctx, o)
+	return (&port{name: "lua", recipe: "lua.go", source: "lua5.4", compiler: Sandbox, build: buildLua}).ensure(ctx, o)
 }
 
 // NativeLua builds the same with a native compiler and the same options.
@@ -18,7 +18,7 @@ func NativeLua(ctx context.Context, c Compiler, o Options) (string, error) {
 	if _, err := toolPath(c); err != nil {
 		return "", err
 	}
-	return (&port{name: "lua-" + string(c), source: "lua5.4", compiler: c, build: buildLua}).ensure(ctx, o)
+	return (&port{name: "lua-" + string(c), recipe: "lua.go", source: "lua5.4", compiler: c, build: buildLua}).ensure(ctx, o)
 }
 
 // luaFlags are the same for every compiler, so that run times compare.
@@ -75,7 +75,7 @@ func buildLua(j *job) error {
 
 // Lpeg builds lpeg as lib/lua/5.4/lpeg.so, with its module re in share/lua/5.4.
 func Lpeg(ctx context.Context, o Options) (string, error) {
-	p := &port{name: "lpeg", source: "lua-lpeg", compiler: Sandbox, build: buildLpeg}
+	p := &port{name: "lpeg", recipe: "lua.go", source: "lua-lpeg", compiler: Sandbox, build: buildLpeg}
 	p.needs = func(ctx context.Context, o Options) (map[string]string, error) {
 		lua, err := Lua(ctx, o)
 		return map[string]string{"lua": lua}, err

@@ -40,7 +40,7 @@ import (
 	"github.com/halite-run/halite/toolchain/sysroot"
 )
 
-// The recipes themselves are part of a port's key.
+// The recipe is part of a port's key.
 //
 //go:embed *.go
 var recipes embed.FS
@@ -65,6 +65,7 @@ const (
 // port is one recipe.
 type port struct {
 	name     string
+	recipe   string // file of this package, part of the key
 	source   string // Debian source package
 	compiler Compiler
 	needs    func(ctx context.Context, o Options) (map[string]string, error) // installed ports by name
@@ -242,15 +243,8 @@ func (p *port) ensure(ctx context.Context, o Options) (string, error) {
 // key names the result: recipe, source, compiler and what is linked in.
 func (j *job) key(version string) (string, error) {
 	h := sha256.New()
-	entries, err := recipes.ReadDir(".")
-	if err != nil {
-		return "", err
-	}
-	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), "_test.go") {
-			continue
-		}
-		text, err := recipes.ReadFile(e.Name())
+	for _, name := range []string{"ports.go", j.port.recipe} {
+		text, err := recipes.ReadFile(name)
 		if err != nil {
 			return "", err
 		}

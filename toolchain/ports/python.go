@@ -15,7 +15,7 @@ import (
 // standard library in lib/python3.11. Its own configure runs as for any other
 // cross-compiler; the source is not changed.
 func Python(ctx context.Context, o Options) (string, error) {
-	return (&port{name: "python", source: "python3.11", compiler: Sandbox, build: buildPython}).ensure(ctx, o)
+	return (&port{name: "python", recipe: "python.go", source: "python3.11", compiler: Sandbox, build: buildPython}).ensure(ctx, o)
 }
 
 // pythonModules are the extension modules in the program. A static program
@@ -35,11 +35,19 @@ _sha1 sha1module.c
 _sha256 sha256module.c
 _sha512 sha512module.c
 _md5 md5module.c
+_sha3 _sha3/sha3module.c
+_blake2 _blake2/blake2module.c _blake2/blake2b_impl.c _blake2/blake2s_impl.c
 _pickle _pickle.c
 _csv _csv.c
 _queue _queuemodule.c
 _opcode _opcode.c
 _contextvars _contextvarsmodule.c
+_asyncio _asynciomodule.c
+_lsprof _lsprof.c rotatingtree.c
+_posixsubprocess _posixsubprocess.c
+_zoneinfo _zoneinfo.c
+fcntl fcntlmodule.c
+mmap mmapmodule.c
 select selectmodule.c
 unicodedata unicodedata.c
 binascii binascii.c
@@ -101,7 +109,13 @@ func buildPython(j *job) error {
 	if err := j.put("lib/python3.11", 0o644, found...); err != nil {
 		return err
 	}
-	return os.MkdirAll(filepath.Join(lib, "lib-dynload"), 0o755)
+	if err := os.MkdirAll(filepath.Join(lib, "lib-dynload"), 0o755); err != nil {
+		return err
+	}
+	// The library is often mounted read-only: compile it now, with the
+	// interpreter of the same version, for the place where it will be.
+	return j.run(lib, nil, build, "-m", "compileall", "-q", fmt.Sprintf("-j%d", j.Jobs), "-s", lib, "-p", "/usr/lib/python3.11",
+		"--invalidation-mode", "unchecked-hash", ".")
 }
 
 // buildPythonInterpreter finds a Python of the same version that runs here:
