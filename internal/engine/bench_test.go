@@ -31,7 +31,7 @@ func BenchmarkHostCall(b *testing.B) {
 	c.Leave()
 }
 
-// BenchmarkHostCallRounding is the same for a guest that rounds upwards.
+// BenchmarkHostCallX87 is a call with values on the x87 stack.
 func BenchmarkHostCallX87(b *testing.B) {
 	_, c := newGuest(b)
 	for b.Loop() {
@@ -41,6 +41,20 @@ func BenchmarkHostCallX87(b *testing.B) {
 			b.Fatal("no return")
 		}
 	}
+}
+
+// BenchmarkHostCallDetached is one that releases the processor each time.
+func BenchmarkHostCallDetached(b *testing.B) {
+	_, c := newGuest(b)
+	c.SetDetached(true)
+	start(c, "calls", 1<<62)
+	for b.Loop() {
+		if c.Resume().Reason != ExitCall {
+			b.Fatal("no call")
+		}
+		c.Regs().RAX = 0
+	}
+	c.Leave()
 }
 
 // BenchmarkSwitch calls in turn through contexts of two sandboxes.

@@ -52,6 +52,7 @@ type Context struct {
 	frames []invocation // innermost last
 	seq    uint64       // for core.id
 	fault  *Fault
+	detach bool // see SetDetached
 	full   bool // the next Resume is refused: no room on the control stack
 
 	mu     sync.Mutex // Interrupt against Close
@@ -107,6 +108,11 @@ func newContext(base, stack uintptr) (*Context, error) {
 	return c, nil
 }
 
+// SetDetached makes the guest run like a system call from the start, not only
+// once it has computed for 10 ms. An entry takes some 20 ns more and keeps an
+// OS thread; in return, Interrupt and timers need not wait for a processor.
+func (c *Context) SetDetached(on bool) { c.detach = on }
+
 // newID makes threads forget that they hold our x87 registers.
 func (c *Context) newID() {
 	c.seq++
@@ -144,7 +150,11 @@ func (c *Context) ThreadPointer() uint32 { return c.core.tp }
 // function starts with.
 func (c *Context) clear() {
 	k := c.core
-	k.regs = Registers{RSP: k.regs.RSP, R15: uint64(k.base), RFLAGS: 0x202}
+	sp := k.regs.RSP
+	k.regs = Registers{}
+	k.regs.RSP = sp
+	k.regs.R15 = uint64(k.base)
+	k.regs.RFLAGS = 0x202
 	k.mxcsr, k.fcw, k.fsw = hostMXCSR, hostFCW, 0
 	k.x87, k.vec = 0, 0
 	k.mode = modeNone
@@ -166,10 +176,24 @@ func (c *Context) begin(mode uint32, entry, dataStack uint32, args []uint64) {
 	r := &k.regs
 	r.RIP = uint64(k.base) + uint64(entry&^31)
 	r.R14 = uint64(dataStack)
-	for i, to := range [...]*uint64{&r.RDI, &r.RSI, &r.RDX, &r.RCX, &r.R8, &r.R9} {
-		if i < len(args) {
-			*to = args[i]
-		}
+	switch len(args) {
+	case 6:
+		r.R9 = args[5]
+		fallthrough
+	case 5:
+		r.R8 = args[4]
+		fallthrough
+	case 4:
+		r.RCX = args[3]
+		fallthrough
+	case 3:
+		r.RDX = args[2]
+		fallthrough
+	case 2:
+		r.RSI = args[1]
+		fallthrough
+	case 1:
+		r.RDI = args[0]
 	}
 	k.mode = mode
 	c.full = uintptr(r.RSP) < c.block.bottom()+margin

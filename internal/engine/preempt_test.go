@@ -149,7 +149,14 @@ func TestDeadline(t *testing.T) {
 }
 
 func TestInterruptLatency(t *testing.T) {
+	for _, detach := range []bool{false, true} {
+		testInterruptLatency(t, detach)
+	}
+}
+
+func testInterruptLatency(t *testing.T, detach bool) {
 	_, c := newGuest(t)
+	c.SetDetached(detach)
 	var all []time.Duration
 	for range 100 {
 		start(c, "spin")
@@ -165,7 +172,7 @@ func TestInterruptLatency(t *testing.T) {
 		c.Leave()
 	}
 	slices.Sort(all)
-	t.Logf("interrupt to exit: median %v, p90 %v, max %v", all[50], all[90], all[99])
+	t.Logf("interrupt to exit, detached %v: median %v, p90 %v, max %v", detach, all[50], all[90], all[99])
 	if runtime.GOMAXPROCS(0) > 1 && all[50] > 50*time.Millisecond {
 		t.Errorf("median %v", all[50])
 	}

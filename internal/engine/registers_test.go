@@ -114,6 +114,11 @@ func TestEntry(t *testing.T) {
 		if tag := out.Env[2] & 0xffff; tag != 0xffff {
 			t.Errorf("x87 tag word %#x, want all empty", tag)
 		}
+		// The x87 instruction and data pointers may be another guest's (as
+		// offsets), but never the host's.
+		if ip, dp := out.Env[3], out.Env[5]; ip > 0x40000 || dp != 0 && (dp < guestIn || dp > guestStack) {
+			t.Errorf("x87 instruction pointer %#x, data pointer %#x", ip, dp)
+		}
 		for i, v := range out.MMX {
 			if v != 0 {
 				t.Errorf("mm%d = %#x, left by somebody else", i, v)

@@ -35,7 +35,7 @@ func (c *Context) Resume() Exit {
 	if k.mode == modeNone {
 		panic("engine: Resume without anything to run")
 	}
-	detach := machine.detachAlways
+	detach := c.detach || machine.detachAlways
 	for {
 		switch {
 		case detach && c.enterDetached():
