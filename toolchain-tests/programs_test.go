@@ -40,7 +40,9 @@ func (c *testCase) check(t *testing.T, opt, link string) {
 	if c.stdout != nil {
 		want.stdout = *c.stdout
 	}
-	got := c.runSandbox(t, c.build(t, sandbox(), opt, link))
+	out := c.build(t, sandbox(), opt, link)
+	c.verify(t, out)
+	got := c.runSandbox(t, out)
 	if got.status != want.status {
 		t.Errorf("exit status %d, natively %d", got.status, want.status)
 	}

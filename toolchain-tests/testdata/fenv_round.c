@@ -3,6 +3,7 @@
 #include <fenv.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 static volatile double one = 1, three = 3, v[] = {0.5, 1.5, -0.5, -1.5, 2.25};
 static volatile long double lone = 1, lthree = 3;
 int main(void)

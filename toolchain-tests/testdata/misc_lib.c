@@ -13,7 +13,8 @@ int main(void)
 	printf("%x %x %lx %d\n", htonl(0x12345678), htons(0x1234), (long)htobe64(0x0102030405060708), ffs(0x40));
 	unsigned char b[16];
 	char s[64];
-	printf("%d %s\n", inet_pton(AF_INET6, "2001:db8::1:0:0:1", b), inet_ntop(AF_INET6, b, s, sizeof s));
+	int ok = inet_pton(AF_INET6, "2001:db8::1:0:0:1", b);
+	printf("%d %s\n", ok, inet_ntop(AF_INET6, b, s, sizeof s));
 	printf("%d %d\n", inet_pton(AF_INET, "1.2.3.256", b), inet_pton(AF_INET, "1.2.3.4", b));
 	printf("%ld %s\n", a64l("zz1"), l64a(123456));
 	printf("%ld %ld\n", sysconf(_SC_PAGESIZE), sysconf(_SC_CLK_TCK));

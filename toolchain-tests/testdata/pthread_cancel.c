@@ -44,6 +44,7 @@ static void *spinner(void *a)
 	sem_post(&ready);
 	for (volatile long n = 0;; n++)
 		;
+	return 0;
 }
 static void *waiter(void *a)
 {

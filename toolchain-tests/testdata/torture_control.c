@@ -99,7 +99,7 @@ int main(void)
 			add(likely(a * b * 20));
 		}
 	int x = 5;
-	x += x++ * 0 + (x = 3, x + 1);
+	x += (x > 3 && (x = 3, x + 1)) ? x-- : ++x;
 	add(x > 0);
 	add(({ int y = inl(4); y > 3 ? y : -y; }));
 	do {

@@ -4,7 +4,7 @@
 // cc: -lmid -Wl,-rpath,$ORIGIN
 // remove: libgone.so
 // native: skip
-// status: 127
+// status: 125
 // stderr: libgone\.so.*libmid\.so
 #include <stdio.h>
 int mid(void);

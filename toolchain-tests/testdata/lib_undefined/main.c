@@ -2,7 +2,7 @@
 // lib: libundef.so undef.c -Wl,-z,undefs
 // cc: -lundef -Wl,-rpath,$ORIGIN -Wl,--allow-shlib-undefined
 // native: skip
-// status: 127
+// status: 125
 // stderr: no_such_function
 #include <stdio.h>
 int undef(void);

@@ -1,7 +1,7 @@
 // A library's weak definition and weak reference across libraries.
 // lib: libstrong.so strong.c
 // lib: libweak.so weak.c
-// cc: -lweak -lstrong -Wl,-rpath,$ORIGIN
+// cc: -Wl,--no-as-needed -lweak -lstrong -Wl,-rpath,$ORIGIN
 #include <stdio.h>
 int which(void);
 int maybe(void);
