@@ -61,7 +61,9 @@ func (c *checker) load(off int) {
 //	jmp  *%rN             [41] ff e0+N      (call: ff d0+N)
 //
 // N may be any register but rsp and r15. The three have one encoding each, the
-// one that assemblers choose, so that a unit is recognised by its bytes.
+// one that assemblers choose, so that a unit is recognised by its bytes. It
+// ends within the bundle: behind the bundle the buffer holds zeros, and a unit
+// does not end in one.
 func (c *checker) unit(p uint) uint {
 	w := binary.LittleEndian.Uint64(c.buf[p&31:])
 	if w&0xff == 0x41 { // r8 to r14
@@ -140,7 +142,7 @@ func (c *checker) step(p uint) (uint, ruleID) {
 	}
 	if b&0xf0 == 0x40 {
 		if b == 0x41 && c.buf[(q+1)&63] == 0x83 && q == p {
-			if n := c.unit(p); n != 0 && p+n <= BundleSize {
+			if n := c.unit(p); n != 0 {
 				return n, ruleNone
 			}
 		}
@@ -151,7 +153,7 @@ func (c *checker) step(p uint) (uint, ruleID) {
 			return 0, rulePrefix
 		}
 	} else if b == 0x83 && q == p {
-		if n := c.unit(p); n != 0 && p+n <= BundleSize {
+		if n := c.unit(p); n != 0 {
 			return n, ruleNone
 		}
 	}
@@ -280,7 +282,7 @@ func (c *checker) step(p uint) (uint, ruleID) {
 				return n, rulePrefix
 			}
 		case pfx&pFS != 0:
-			if r := c.threadPointer(p, pfx, rex); r != ruleNone {
+			if r := c.threadPointer(p, rex); r != ruleNone {
 				return n, r
 			}
 		case ripRelative:
@@ -391,14 +393,15 @@ const ripSlack = 64
 
 // threadPointer decides about an instruction with %fs:, of which only one
 // form is left: mov %fs:disp32, %r32 with the displacement of the thread
-// pointer word. That the destination is neither rsp nor r15 is the business of
+// pointer word. All of its bytes are compared, so that no prefix can stand
+// between. That the destination is neither rsp nor r15 is the business of
 // the general rule.
-func (c *checker) threadPointer(p, pfx, rex uint) ruleID {
+func (c *checker) threadPointer(p, rex uint) ruleID {
 	q := p + 1
-	if pfx != pFS || rex&^0x44 != 0 {
-		return ruleMemFS
-	}
 	if rex != 0 {
+		if rex&^4 != 0x40 {
+			return ruleMemFS
+		}
 		q++
 	}
 	if c.buf[q&63] != 0x8b || c.buf[(q+1)&63]&0xc7 != 0x04 || c.buf[(q+2)&63] != 0x25 {
