@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/halite-run/halite/internal/cage"
 	"github.com/halite-run/halite/libcshim/namespace"
 	"github.com/halite-run/halite/runtime"
 )
@@ -127,8 +128,11 @@ func (k *task) iovec(addr, count uint64) ([]vec, error) {
 	total := uint64(0)
 	for ; len(b) > 0; b = b[16:] {
 		v := vec{uint32(le.Uint64(b)), le.Uint64(b[8:])}
-		if v.len > math.MaxInt64 || total+v.len > math.MaxInt64 {
+		if v.len > math.MaxInt64 {
 			return nil, unix.EINVAL
+		}
+		if v.len > cage.Size-uint64(v.addr) {
+			return nil, unix.EFAULT
 		}
 		if left := maxTransfer - min(total, maxTransfer); v.len > left {
 			v.len = left

@@ -155,6 +155,11 @@ func (k *task) mapFile(o *openFile, addr uint32, n uint64, prot cage.Prot, mode 
 	inner := namespace.Unwrap(o.file)
 	if h, ok := inner.(namespace.HostBacked); ok {
 		if f := h.HostFile(); f != nil {
+			if shared && !o.writable() && !h.Guarded() {
+				// The kernel would let the guest make it writable later; a
+				// private mapping shows the same file and leaves it alone.
+				shared = false
+			}
 			return c.MapFile(addr, n, prot, mode, f, off, shared)
 		}
 	}

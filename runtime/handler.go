@@ -14,6 +14,7 @@ type handlerFrame struct {
 	again  bool   // repeat the call that was cut short
 	slot   uint32 // of that call
 	inCall bool   // the thread was in a call, whose return address is counted in depth
+	above  bool   // pushed over a handler that had not begun: both have the same depth
 }
 
 // controlReserve is the number of words that must be free on the control stack
@@ -49,7 +50,7 @@ func (t *Thread) PushHandler(h Handler) error {
 	if len(t.frames) >= maxHandlers || t.controlRoom() < controlReserve {
 		return errNoRoom
 	}
-	f := handlerFrame{depth: t.ctx.ControlDepth(), tag: h.Tag, inCall: t.inCall}
+	f := handlerFrame{depth: t.ctx.ControlDepth(), tag: h.Tag, inCall: t.inCall, above: t.unbegun}
 	if t.cut != 0 {
 		if t.cut == Restart && h.Restart {
 			f.again, f.slot = true, t.slot
@@ -62,7 +63,7 @@ func (t *Thread) PushHandler(h Handler) error {
 	f.state = t.ctx.Save()
 	t.ctx.PushSignal(h.Entry, h.Stack, h.Args...)
 	t.frames = append(t.frames, f)
-	t.inCall = false
+	t.inCall, t.unbegun = false, true
 	return nil
 }
 
@@ -80,6 +81,9 @@ func (t *Thread) CutShort() bool { return t.cut != 0 }
 // dropDeadFrames forgets handlers that were left without returning: the control
 // stack is now at or below the place where they were started.
 func (t *Thread) dropDeadFrames() {
+	if t.unbegun {
+		return // looked at when it was pushed, and its stub is not there yet
+	}
 	depth := t.ctx.ControlDepth()
 	if t.inCall {
 		depth-- // the call's own return address
@@ -108,7 +112,7 @@ func (t *Thread) handlerReturned() {
 		clear(t.frames[n-1:])
 		t.frames = t.frames[:n-1]
 		t.ctx.Restore(f.state)
-		t.inCall = f.inCall
+		t.inCall, t.unbegun = f.inCall, f.above
 		if f.again {
 			t.cut, t.slot = Restart, f.slot
 		}

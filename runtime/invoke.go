@@ -33,8 +33,8 @@ func (t *Thread) invoke(fn, stack uint32, args []uint64) (uint64, error) {
 	if t.ctx.Depth() > 0 {
 		saved = t.ctx.Save()
 	}
-	floor, cut, slot, inCall, progress := t.floor, t.cut, t.slot, t.inCall, t.progress
-	t.floor, t.cut, t.progress = len(t.frames), 0, nil
+	floor, cut, slot, inCall, unbegun, progress := t.floor, t.cut, t.slot, t.inCall, t.unbegun, t.progress
+	t.floor, t.cut, t.unbegun, t.progress = len(t.frames), 0, false, nil
 	t.ctx.SetCall(fn, stack, args...)
 	err := t.loop()
 	result := t.ctx.Regs().RAX
@@ -43,7 +43,7 @@ func (t *Thread) invoke(fn, stack uint32, args []uint64) (uint64, error) {
 	}
 	clear(t.frames[t.floor:])
 	t.frames = t.frames[:t.floor]
-	t.floor, t.cut, t.slot, t.inCall, t.progress = floor, cut, slot, inCall, progress
+	t.floor, t.cut, t.slot, t.inCall, t.unbegun, t.progress = floor, cut, slot, inCall, unbegun, progress
 	if saved != nil {
 		t.ctx.Restore(saved)
 	}

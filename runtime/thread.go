@@ -31,11 +31,12 @@ type Thread struct {
 	exitCode int32
 	clearTID uint32
 
-	frames []handlerFrame // handlers that have not returned, outermost first
-	floor  int            // frames below belong to outer invocations
-	cut    int64          // Restart or RestartUnlessHandled when the last call was cut short
-	slot   uint32         // slot of that call
-	inCall bool           // the guest waits for the result of a call
+	frames  []handlerFrame // handlers that have not returned, outermost first
+	floor   int            // frames below belong to outer invocations
+	cut     int64          // Restart or RestartUnlessHandled when the last call was cut short
+	slot    uint32         // slot of that call
+	inCall  bool           // the guest waits for the result of a call
+	unbegun bool           // the handler on top of frames has not begun
 	// Progress is where a call that is cut short leaves what it needs when it
 	// is made again (an absolute deadline). It is nil in a fresh call.
 	progress any
@@ -197,7 +198,7 @@ func (t *Thread) loop() error {
 			continue
 		}
 		exit := t.ctx.Resume()
-		t.inCall = exit.Reason == engine.ExitCall
+		t.inCall, t.unbegun = exit.Reason == engine.ExitCall, false
 		switch exit.Reason {
 		case engine.ExitCall:
 			t.progress = nil

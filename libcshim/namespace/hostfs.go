@@ -489,6 +489,9 @@ type hostFile struct {
 // HostFile gives the file for mapping.
 func (h *hostFile) HostFile() *os.File { return h.f }
 
+// Guarded is true: the kernel knows how it was opened.
+func (h *hostFile) Guarded() bool { return true }
+
 // control calls op with the descriptor held open.
 func (h *hostFile) control(op func(fd int) error) error {
 	raw, err := h.f.SyscallConn()

@@ -770,6 +770,9 @@ func (f *memFile) Close() error {
 	return nil
 }
 
+// Guarded is false: there is one descriptor for all who opened the file.
+func (f *memFile) Guarded() bool { return false }
+
 // HostFile moves the contents into a file of the kernel's memory, which can be
 // mapped, and gives that. It is nil when the host refuses.
 func (f *memFile) HostFile() *os.File {

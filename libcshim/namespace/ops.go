@@ -13,16 +13,16 @@ const resolveRetries = 8
 
 // retry resolves name and does op until op does not meet a link that was not
 // there a moment ago.
-func (n *Namespace) retry(dir, name string, follow bool, op func(p place) error) error {
+func (n *Namespace) retry(dir, name string, end following, op func(p place) error) error {
 	for range resolveRetries {
-		p, err := n.resolve(dir, name, follow)
+		p, err := n.resolve(dir, name, end)
 		if err != nil {
 			return err
 		}
 		if err = op(p); err != unix.ELOOP {
 			return err
 		}
-		if !follow && p.exists && p.stat.IsSymlink() {
+		if end != asTarget && p.exists && p.stat.IsSymlink() {
 			return err
 		}
 	}
@@ -30,8 +30,8 @@ func (n *Namespace) retry(dir, name string, follow bool, op func(p place) error)
 }
 
 // existing is retry for something that must be there.
-func (n *Namespace) existing(dir, name string, follow bool, op func(p place) error) error {
-	return n.retry(dir, name, follow, func(p place) error {
+func (n *Namespace) existing(dir, name string, end following, op func(p place) error) error {
+	return n.retry(dir, name, end, func(p place) error {
 		if !p.exists {
 			return unix.ENOENT
 		}
@@ -51,7 +51,7 @@ func (p *place) writable() error {
 // Stat looks at a name; follow says whether a link at its end is followed. It
 // returns the absolute name too.
 func (n *Namespace) Stat(dir, name string, follow bool) (Stat, string, error) {
-	p, err := n.resolve(dir, name, follow)
+	p, err := n.resolve(dir, name, follows(follow))
 	if err != nil {
 		return Stat{}, "", err
 	}
@@ -63,7 +63,7 @@ func (n *Namespace) Stat(dir, name string, follow bool) (Stat, string, error) {
 
 // Readlink returns the target of a symbolic link.
 func (n *Namespace) Readlink(dir, name string) (target string, err error) {
-	err = n.existing(dir, name, false, func(p place) error {
+	err = n.existing(dir, name, asLink, func(p place) error {
 		// A descriptor in /proc/self/fd looks like a device and can be asked.
 		if !p.stat.IsSymlink() && p.stat.Mode&unix.S_IFMT != unix.S_IFCHR {
 			return unix.EINVAL
@@ -76,7 +76,7 @@ func (n *Namespace) Readlink(dir, name string) (target string, err error) {
 
 // Access is access(2); mode is a set of R_OK, W_OK, X_OK or F_OK.
 func (n *Namespace) Access(dir, name string, mode uint32, follow bool) error {
-	return n.existing(dir, name, follow, func(p place) error {
+	return n.existing(dir, name, follows(follow), func(p place) error {
 		if mode&unix.W_OK != 0 && (p.m.readOnly || p.virtual) {
 			return unix.EROFS
 		}
@@ -101,7 +101,7 @@ func (n *Namespace) Open(dir, name string, flags int, perm uint32) (f File, path
 		flags &= unix.O_PATH | unix.O_NOFOLLOW | unix.O_DIRECTORY
 	}
 	follow := flags&unix.O_NOFOLLOW == 0 && flags&(unix.O_CREAT|unix.O_EXCL) != unix.O_CREAT|unix.O_EXCL
-	err = n.retry(dir, name, follow, func(p place) error {
+	err = n.retry(dir, name, follows(follow), func(p place) error {
 		path = p.path
 		f, err = n.open(p, flags, perm)
 		return err
@@ -169,7 +169,7 @@ func (n *Namespace) wrap(p place, flags int, perm uint32) (File, error) {
 
 // Mkdir makes a directory.
 func (n *Namespace) Mkdir(dir, name string, perm uint32) error {
-	return n.retry(dir, name, false, func(p place) error {
+	return n.retry(dir, name, asEntry, func(p place) error {
 		if p.exists {
 			return unix.EEXIST
 		}
@@ -185,7 +185,7 @@ func (n *Namespace) Rmdir(dir, name string) error {
 	if base := strings.TrimRight(name, "/"); base == "." || strings.HasSuffix(base, "/.") {
 		return unix.EINVAL
 	}
-	return n.existing(dir, name, false, func(p place) error {
+	return n.existing(dir, name, asEntry, func(p place) error {
 		switch {
 		case p.dots:
 			return unix.ENOTEMPTY
@@ -203,7 +203,7 @@ func (n *Namespace) Rmdir(dir, name string) error {
 
 // Unlink removes a name that is not a directory's.
 func (n *Namespace) Unlink(dir, name string) error {
-	return n.existing(dir, name, false, func(p place) error {
+	return n.existing(dir, name, asEntry, func(p place) error {
 		switch {
 		case p.stat.IsDir():
 			return unix.EISDIR
@@ -225,8 +225,8 @@ func (n *Namespace) Rename(fromDir, from, toDir, to string, flags uint) (oldPath
 	if flags&^(unix.RENAME_NOREPLACE|unix.RENAME_EXCHANGE) != 0 {
 		return "", "", unix.EINVAL
 	}
-	err = n.existing(fromDir, from, false, func(p place) error {
-		return n.retry(toDir, to, false, func(q place) error {
+	err = n.existing(fromDir, from, asEntry, func(p place) error {
+		return n.retry(toDir, to, asEntry, func(q place) error {
 			oldPath, newPath = p.path, q.path
 			switch {
 			case p.dots || q.dots:
@@ -249,8 +249,8 @@ func (n *Namespace) Rename(fromDir, from, toDir, to string, flags uint) (oldPath
 
 // Link makes a second name of a file.
 func (n *Namespace) Link(fromDir, from, toDir, to string, follow bool) error {
-	return n.existing(fromDir, from, follow, func(p place) error {
-		return n.retry(toDir, to, false, func(q place) error {
+	return n.existing(fromDir, from, follows(follow), func(p place) error {
+		return n.retry(toDir, to, asEntry, func(q place) error {
 			switch {
 			case p.stat.IsDir():
 				return unix.EPERM
@@ -277,7 +277,7 @@ func (n *Namespace) Symlink(target, dir, name string) error {
 	if len(target) >= PathMax {
 		return unix.ENAMETOOLONG
 	}
-	return n.retry(dir, name, false, func(p place) error {
+	return n.retry(dir, name, asEntry, func(p place) error {
 		switch {
 		case p.exists:
 			return unix.EEXIST
@@ -312,7 +312,7 @@ func (n *Namespace) Utimens(dir, name string, ts [2]unix.Timespec, follow bool) 
 }
 
 func (n *Namespace) change(dir, name string, follow bool, op func(p place) error) error {
-	return n.existing(dir, name, follow, func(p place) error {
+	return n.existing(dir, name, follows(follow), func(p place) error {
 		if err := p.writable(); err != nil {
 			return err
 		}
@@ -335,7 +335,7 @@ func (n *Namespace) Truncate(dir, name string, size int64) error {
 
 // Statfs tells about the mount that a name is in.
 func (n *Namespace) Statfs(dir, name string) (s Statfs, err error) {
-	err = n.existing(dir, name, true, func(p place) error {
+	err = n.existing(dir, name, asTarget, func(p place) error {
 		s, err = p.m.fs.Statfs()
 		s.ReadOnly = s.ReadOnly || p.m.readOnly
 		return err

@@ -199,17 +199,36 @@ func virtualStat(path string) Stat {
 	return Stat{Ino: h.Sum64() >> 1, Nlink: 2, Mode: unix.S_IFDIR | 0o555, Blksize: 4096}
 }
 
-// resolve walks name from dir (absolute and clean). With follow, a symbolic link
-// at the end is followed too. A name whose last component does not exist is no
-// error: exists is false then.
-func (n *Namespace) resolve(dir, name string, follow bool) (place, error) {
+// What to do with a symbolic link at the end of a name.
+type following uint8
+
+const (
+	// asEntry: never follow, the name itself is meant: what is to be made,
+	// renamed or removed.
+	asEntry following = iota
+	// asLink: follow only if a slash is behind it.
+	asLink
+	// asTarget: follow.
+	asTarget
+)
+
+func follows(follow bool) following {
+	if follow {
+		return asTarget
+	}
+	return asLink
+}
+
+// resolve walks name from dir (absolute and clean). A name whose last component
+// does not exist is no error: exists is false then.
+func (n *Namespace) resolve(dir, name string, end following) (place, error) {
 	if name == "" {
 		return place{}, unix.ENOENT
 	}
 	if len(name) >= PathMax {
 		return place{}, unix.ENAMETOOLONG
 	}
-	if p, err, ok := n.resolveFast(dir, name, follow); ok {
+	if p, err, ok := n.resolveFast(dir, name, end == asTarget); ok {
 		return p, err
 	}
 	cur := dir
@@ -219,6 +238,11 @@ func (n *Namespace) resolve(dir, name string, follow bool) (place, error) {
 	rest := name
 	links := 0
 	at, err := n.lstat(cur)
+	if err == unix.ENOENT && (name == ".." || strings.HasPrefix(name, "../")) {
+		// A directory that was removed while somebody was in it still has
+		// a parent.
+		at, err = place{exists: true, stat: virtualStat(cur)}, nil
+	}
 	if err != nil {
 		return at, err
 	}
@@ -268,7 +292,7 @@ func (n *Namespace) resolve(dir, name string, follow bool) (place, error) {
 			}
 			return place{}, err
 		}
-		if at.stat.IsSymlink() && (!last || follow || slash) {
+		if at.stat.IsSymlink() && (!last || end == asTarget || end == asLink && slash) {
 			if links++; links > LinksMax {
 				return place{}, unix.ELOOP
 			}

@@ -106,6 +106,9 @@ type File interface {
 // the file.
 type HostBacked interface {
 	HostFile() *os.File
+	// Guarded reports whether the os.File has no more access than the file
+	// was opened with.
+	Guarded() bool
 }
 
 // Unsupported answers every method of File as an object that is neither a
