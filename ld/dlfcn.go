@@ -254,7 +254,9 @@ func (l *Linker) Close(handle uint32) (token uint32, err error) {
 	if o.refs > 0 {
 		o.refs--
 	}
-	if o.refs > 0 || o.initial || o.nodelete {
+	if o.refs > 0 || o.initial || o.nodelete || l.exiting != nil {
+		// While the program ends, nothing is unloaded any more: destructors of
+		// everything are on their way.
 		return 0, nil
 	}
 	dead := l.unreachable()

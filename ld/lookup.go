@@ -160,8 +160,10 @@ func (l *Linker) resolve(o *object, i uint32, c class, work *int64) (binding, er
 		return b, err
 	}
 	b.class = c
-	for int(i) >= len(o.resolved) {
-		o.resolved = append(o.resolved, make([]binding, max(64, int(i)+1-len(o.resolved)))...)
+	if int(i) >= len(o.resolved) {
+		// The symbol exists: its number is bounded by the file's size.
+		more := max(int(i)+1, o.dyn.Symbols(), 2*len(o.resolved)) - len(o.resolved)
+		o.resolved = append(o.resolved, make([]binding, more)...)
 	}
 	o.resolved[i] = b
 	return b, nil
