@@ -188,3 +188,37 @@ func TestLeaveIsHarmless(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestRefersTo(t *testing.T) {
+	_, c := newGuest(t)
+	deep, end := symbol("deep"), symbol("deep")+32
+	if c.RefersTo(0, 0xffffffff) {
+		t.Error("a thread that does nothing refers to something")
+	}
+	start(c, "deep", 3)
+	if !c.RefersTo(deep, end) {
+		t.Error("a call that is about to begin is overlooked")
+	}
+	want(t, c, ExitCall)
+	if !c.RefersTo(deep, end) || c.RefersTo(end, 0xffffffff) || c.RefersTo(0, deep) {
+		t.Error("return addresses are overlooked, or seen where there are none")
+	}
+	saved := c.Save()
+	if !saved.RefersTo(deep, end) {
+		t.Error("a saved state is overlooked")
+	}
+	call(t, c, "add", 1, 2)
+	if !c.RefersTo(deep, end) {
+		t.Error("the invocation around is overlooked")
+	}
+	c.Restore(saved)
+	want(t, c, ExitReturn)
+	start(c, "spin")
+	go c.Interrupt()
+	want(t, c, ExitInterrupt)
+	c.ClearInterrupt()
+	if at := symbol("spin"); !c.RefersTo(at, at+1) {
+		t.Error("an interrupted instruction is overlooked")
+	}
+	c.Leave()
+}

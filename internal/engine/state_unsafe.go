@@ -3,6 +3,8 @@ package engine
 import (
 	"encoding/binary"
 	"unsafe"
+
+	"github.com/halite-run/halite/internal/cage"
 )
 
 // State is a copy of everything a guest thread can notice, but its memory, its
@@ -122,6 +124,35 @@ func (c *Context) Backtrace(max int) []uint32 {
 		}
 	}
 	return out
+}
+
+// RefersTo reports whether the thread, which is not running, may still execute
+// code in [start, end) of the sandbox without being called anew: a return
+// address on its control stack points there, or it was stopped there. Together
+// with the same question to each State that may yet be restored, for all
+// threads of the domain, this is the proof that cage.ReleaseText wants.
+func (c *Context) RefersTo(start, end uint32) bool {
+	k := c.core
+	if k.mode != modeNone && within(k.regs.RIP, k.base, start, end) {
+		return true
+	}
+	for sp := uintptr(k.regs.RSP); sp < k.ctlTop; sp += 8 {
+		if within(*(*uint64)(ptr(sp)), k.base, start, end) {
+			return true
+		}
+	}
+	return false
+}
+
+// RefersTo reports whether the state was saved in [start, end) of the sandbox.
+// The control stack is the Context's business.
+func (s *State) RefersTo(start, end uint32) bool {
+	return s.mode != modeNone && within(s.regs.RIP, uintptr(s.regs.RIP)&^(cage.Size-1), start, end)
+}
+
+func within(addr uint64, base uintptr, start, end uint32) bool {
+	off := addr - uint64(base)
+	return off >= uint64(start) && off < uint64(end)
 }
 
 // forgetThread makes the next entry on this thread ask for its number.
