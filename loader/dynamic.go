@@ -39,9 +39,6 @@ type Dynamic struct {
 	symbolAddr, symEnd uint32
 }
 
-// File returns the file that the section belongs to.
-func (d *Dynamic) File() *File { return d.file }
-
 // RelaTable is a table of relocations with addend.
 type RelaTable []byte
 
@@ -431,9 +428,6 @@ func (d *Dynamic) Named(s Symbol, name string) bool {
 	end := at + uint64(len(name))
 	return end < uint64(len(d.strtab)) && d.strtab[end] == 0 && d.strtab[at:end] == name
 }
-
-// Searchable tells whether the object can be asked for symbols at all.
-func (d *Dynamic) Searchable() bool { return d.gnu.buckets != nil || d.sysv.buckets != nil }
 
 // Nearest returns the symbol that covers an address: of those of one type (or
 // any type, when typ is SymNone) the one with the highest value not above it,

@@ -313,6 +313,3 @@ func (s Symbol) defines(address bool) bool {
 	}
 	return s.Value != 0 || typ == SymTLS || s.Section == ShnAbs
 }
-
-// Defines tells whether others can bind to the symbol.
-func (s Symbol) Defines() bool { return s.defines(false) }
