@@ -34,9 +34,10 @@
 #include <sys/utsname.h>
 #include <utime.h>
 
-// show prints an expression, its value, and errno if the value is -1.
-#define show(e) do { errno = 0; long long v_ = (long long)(e); \
-	printf("%s = %lld%s%s\n", #e, v_, v_ == -1 ? " " : "", v_ == -1 ? strerror(errno) : ""); } while (0)
+// show prints an expression, its value, and errno if the value is -1. It leaves
+// errno as the expression left it.
+#define show(e) do { long long v_ = (long long)(e); int e_ = errno; \
+	printf("%s = %lld%s%s\n", #e, v_, v_ == -1 ? " " : "", v_ == -1 ? strerror(e_) : ""); errno = e_; } while (0)
 
 // shown is show for results whose value may differ: only good or bad.
 #define shown(e) do { errno = 0; long long v_ = (long long)(e); \
