@@ -10,7 +10,7 @@
  * in the sandbox (their destination segment can't be overridden). */
 
 /* Past this the wider registers pay for the switch. */
-#define WIDE 512
+#define WIDE 256
 
 WIDE_TARGET static void forward_wide(char *d, const char *s, size_t n)
 {

@@ -1,7 +1,7 @@
 #include <string.h>
 #include "vector.h"
 
-#define WIDE 512
+#define WIDE 256
 
 WIDE_TARGET static void fill_wide(char *d, v16 v, size_t n)
 {
