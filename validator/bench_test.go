@@ -1,8 +1,12 @@
 package validator
 
 import (
+	"debug/elf"
 	"math/rand/v2"
+	"os"
+	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/arch/x86/x86asm"
 )
@@ -90,6 +94,23 @@ func search(l []int, x int) int {
 	return lo
 }
 
+// cpuTime is the time that this process has computed, which other processes on
+// a busy machine do not lengthen as they do the wall clock's.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// reportCPU adds the throughput by processor time since start.
+func reportCPU(b *testing.B, start time.Duration, size int) {
+	if d := cpuTime() - start; d > 0 {
+		b.ReportMetric(float64(size)*float64(b.N)/1e6/d.Seconds(), "cpu-MB/s")
+	}
+}
+
 // BenchmarkValidate prints the throughput on synthetic code, and next to it
 // that of a disassembler that decodes the same bytes.
 func BenchmarkValidate(b *testing.B) {
@@ -97,6 +118,8 @@ func BenchmarkValidate(b *testing.B) {
 	b.Run("halite", func(b *testing.B) {
 		b.SetBytes(int64(len(text)))
 		b.ReportAllocs()
+		start := cpuTime()
+		defer func() { reportCPU(b, start, len(text)) }()
 		for b.Loop() {
 			if r, err := Validate(text, Options{Offset: 0x20000}); err != nil || !r.OK() {
 				b.Fatal(r.Err(), err)
@@ -105,6 +128,8 @@ func BenchmarkValidate(b *testing.B) {
 	})
 	b.Run("x86asm.Decode", func(b *testing.B) {
 		b.SetBytes(int64(len(text)))
+		start := cpuTime()
+		defer func() { reportCPU(b, start, len(text)) }()
 		for b.Loop() {
 			for p := 0; p < len(text); {
 				inst, err := x86asm.Decode(text[p:], 64)
@@ -115,4 +140,40 @@ func BenchmarkValidate(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkFile does the same for the code of a real program or library, which
+// HALITE_BENCH_ELF names. Its verdict does not matter here.
+func BenchmarkFile(b *testing.B) {
+	name := os.Getenv("HALITE_BENCH_ELF")
+	if name == "" {
+		b.Skip("HALITE_BENCH_ELF names no ELF file")
+	}
+	f, err := elf.Open(name)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	var text []byte
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_LOAD && p.Flags&elf.PF_X != 0 {
+			t := make([]byte, p.Filesz)
+			if _, err := p.ReadAt(t, 0); err != nil {
+				b.Fatal(err)
+			}
+			text = append(text, t...)
+		}
+	}
+	for len(text)%BundleSize != 0 {
+		text = append(text, 0xf4)
+	}
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	start := cpuTime()
+	defer func() { reportCPU(b, start, len(text)) }()
+	for b.Loop() {
+		if _, err := Validate(text, Options{Offset: 0x200000}); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

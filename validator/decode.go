@@ -11,13 +11,44 @@ const (
 	pF3
 	pF2
 	pLock
+	pREX
+	pNever // a prefix that no instruction takes
 )
 
-// isPrefix holds every legacy prefix byte of 64-bit mode.
-var isPrefix = [256]bool{
-	0x26: true, 0x2e: true, 0x36: true, 0x3e: true, 0x64: true, 0x65: true,
-	0x66: true, 0x67: true, 0xf0: true, 0xf2: true, 0xf3: true,
+// prefixes holds what the prefix bytes of 64-bit mode are: in the lower half
+// the number of the bit above, in the upper half the place in canonical order,
+// from 1. 0 is no prefix.
+var prefixes = [256]uint8{
+	0x65: 0x10, 0x64: 0x11, 0x67: 0x22, 0x66: 0x33, 0xf3: 0x44, 0xf2: 0x45, 0xf0: 0x46,
+	0x40: 0x57, 0x41: 0x57, 0x42: 0x57, 0x43: 0x57, 0x44: 0x57, 0x45: 0x57, 0x46: 0x57, 0x47: 0x57,
+	0x48: 0x57, 0x49: 0x57, 0x4a: 0x57, 0x4b: 0x57, 0x4c: 0x57, 0x4d: 0x57, 0x4e: 0x57, 0x4f: 0x57,
+	0x26: 0x68, 0x2e: 0x68, 0x36: 0x68, 0x3e: 0x68,
 }
+
+// memoryShapes says by the ModRM byte of a memory operand what follows.
+var memoryShapes = func() (t [256]uint8) {
+	for m := range t[:0xc0] {
+		switch m >> 6 {
+		case 1:
+			t[m] = 1
+		case 2:
+			t[m] = 4
+		}
+		switch {
+		case m&7 == 4:
+			t[m] |= hasSIB
+		case m&0xc7 == 5:
+			t[m] = 4 | isRIP
+		}
+	}
+	return t
+}()
+
+const (
+	dispSize = 7
+	hasSIB   = 8
+	isRIP    = 16
+)
 
 // mandatory maps the bits p66, pF3, pF2 (shifted down) to the prefix index of
 // the tables: none, 66, f3, f2, 66 f3, 66 f2. f2 and f3 never come together.
@@ -95,67 +126,34 @@ func (c *checker) step(p uint) (uint, ruleID) {
 	q := p
 	b := c.buf[q&63]
 
-	// 1. Prefixes: each at most once, in the order that assemblers use.
+	// 1. Prefixes: each at most once, in the order that assemblers use. Their
+	// places in that order grow, or it is another order.
 	var pfx, rex uint
-	if isPrefix[b] {
-		if b == 0x66 {
-			if n := c.padding(p); n != 0 {
-				return n, ruleNone
-			}
-		}
-		if b == 0x65 {
-			pfx = pGS
-			q++
-			b = c.buf[q&63]
-		} else if b == 0x64 {
-			pfx = pFS
-			q++
-			b = c.buf[q&63]
-		}
-		if b == 0x67 {
-			pfx |= pAddr
-			q++
-			b = c.buf[q&63]
-		}
-		if b == 0x66 {
-			pfx |= p66
-			q++
-			b = c.buf[q&63]
-		}
-		switch b {
-		case 0xf3:
-			pfx |= pF3
-			q++
-			b = c.buf[q&63]
-		case 0xf2:
-			pfx |= pF2
-			q++
-			b = c.buf[q&63]
-		case 0xf0:
-			pfx |= pLock
-			q++
-			b = c.buf[q&63]
-		}
-		if isPrefix[b] {
-			return 0, rulePrefix
-		}
-	}
-	if b&0xf0 == 0x40 {
-		if b == 0x41 && c.buf[(q+1)&63] == 0x83 && q == p {
-			if n := c.unit(p); n != 0 {
-				return n, ruleNone
-			}
-		}
-		rex = uint(b)
-		q++
-		b = c.buf[q&63]
-		if b&0xf0 == 0x40 || isPrefix[b] {
-			return 0, rulePrefix
-		}
-	} else if b == 0x83 && q == p {
+	if b == 0x41 && c.buf[(q+1)&63] == 0x83 || b == 0x83 {
 		if n := c.unit(p); n != 0 {
 			return n, ruleNone
 		}
+	} else if b == 0x66 {
+		if n := c.padding(p); n != 0 {
+			return n, ruleNone
+		}
+	}
+	for x := prefixes[b]; x != 0; {
+		pfx |= 1 << (x & 15)
+		rex = uint(b) // of the last one
+		q++
+		b = c.buf[q&63]
+		next := prefixes[b]
+		if next != 0 && next>>4 <= x>>4 {
+			return 0, rulePrefix
+		}
+		x = next
+	}
+	if pfx&pNever != 0 {
+		return 0, rulePrefix
+	}
+	if pfx&pREX == 0 {
+		rex = 0
 	}
 
 	// 2. Opcode. ext holds the register extension bits R, X, B as in REX.
@@ -232,26 +230,19 @@ func (c *checker) step(p uint) (uint, ruleID) {
 			} else {
 				f = &forms[wideGroups[cell&0x3fff][64+reg]]
 			}
-			mod := m >> 6
-			if rm == 4 {
+			shape := memoryShapes[m]
+			if shape&hasSIB != 0 {
 				sib := c.buf[q&63]
 				q++
-				if sib&7 == 5 && mod == 0 {
-					mod = 2
-				} else if sib&7 == 4 && ext&1 == 0 {
-					namesRSP = true
+				namesRSP = sib&7 == 4 && ext&1 == 0
+				if sib&7 == 5 && m < 0x40 {
+					q += 4 // no base, but a displacement
 				}
-			} else if rm == 5 && mod == 0 {
+			} else if shape&isRIP != 0 {
 				ripRelative = true
 				disp = int32(binary.LittleEndian.Uint32(c.buf[q&31:]))
-				q += 4
 			}
-			switch mod {
-			case 1:
-				q++
-			case 2:
-				q += 4
-			}
+			q += uint(shape & dispSize)
 		}
 		reg |= ext << 1 & 8
 	}

@@ -139,7 +139,7 @@ func registerForms() [][]byte {
 		for _, rex := range []byte{0, 0x40, 0x41, 0x44, 0x45, 0x48, 0x49, 0x4c, 0x4d} {
 			for mi, m := range maps {
 				for op := 0; op < 256; op++ {
-					if mi == 0 && (op == 0x0f || op == 0xc4 || op == 0xc5 || isPrefix[op] || op&0xf0 == 0x40) || mi == 1 && (op == 0x38 || op == 0x3a) {
+					if mi == 0 && (op == 0x0f || op == 0xc4 || op == 0xc5 || isLegacyPrefix(byte(op)) || op&0xf0 == 0x40) || mi == 1 && (op == 0x38 || op == 0x3a) {
 						continue
 					}
 					modrms(func(mr byte) {

@@ -113,6 +113,10 @@ var refRows = sync.OnceValue(func() map[string][]*refRow {
 	return rows
 })
 
+func isLegacyPrefix(b byte) bool {
+	return bytes.IndexByte([]byte{0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3}, b) >= 0
+}
+
 // refInst is what refStep found out.
 type refInst struct {
 	n      int

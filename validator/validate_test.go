@@ -222,7 +222,7 @@ func TestMemoryOperands(t *testing.T) {
 	for _, p := range prefixes {
 		for _, body := range bodies {
 			for op := 0; op < 256; op++ {
-				if len(body) == 0 && (isPrefix[op] || op&0xf0 == 0x40 || op == 0xc4 || op == 0xc5 || op == 0x62) {
+				if len(body) == 0 && (isLegacyPrefix(byte(op)) || op&0xf0 == 0x40 || op == 0xc4 || op == 0xc5 || op == 0x62) {
 					continue
 				}
 				for _, mr := range modrms {
@@ -255,7 +255,7 @@ func TestMemoryOperands(t *testing.T) {
 func boundedMemory(code []byte, base int64) (mem, ok bool) {
 	i := 0
 	var gs, fs, addr bool
-	for ; isPrefix[code[i]]; i++ {
+	for ; isLegacyPrefix(code[i]); i++ {
 		switch code[i] {
 		case 0x65:
 			gs = true
