@@ -717,3 +717,71 @@ func TestCloseOver(t *testing.T) {
 		t.Errorf("%s\nwant %s", got, want)
 	}
 }
+
+// TestNext: RTLD_NEXT and RTLD_DEFAULT depend on who calls.
+func TestNext(t *testing.T) {
+	code := func(n string) string { return fmt.Sprintf("int code_%s(void) { return 1; }", n) }
+	dir := build(t, []source{
+		{"a", who("a") + code("a"), nil}, {"b", who("b") + code("b"), nil},
+		{"d", who("d") + code("d"), nil}, {"c", who("c") + code("c") + "const char *only_c = \"c\";", []string{"-Wl,--no-as-needed", "-l:d.so"}},
+	}, "int code_main(void) { return 2; }", []string{"-l:a.so", "-l:b.so"})
+	l := testLinker(t, dir)
+	if _, err := loadGuest(t, l, "/guest"); err != nil {
+		t.Fatal(err)
+	}
+	g := &guest{t: t, l: l}
+	h, err := l.Open(thread1, "c.so", RTLDNow, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	caller := func(n string) uint32 {
+		scope := uint32(HandleDefault)
+		if n == "c" || n == "d" {
+			scope = h
+		}
+		a, err := l.Sym(scope, "code_"+n, "", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a.Addr + 1
+	}
+	look := func(handle uint32, from, name string) string {
+		a, err := l.Sym(handle, name, "", caller(from))
+		if err != nil {
+			return "none"
+		}
+		return g.str(a.Addr)
+	}
+	for _, c := range []struct{ from, want string }{{"main", "a"}, {"a", "b"}, {"b", "none"}, {"c", "d"}, {"d", "none"}} {
+		if got := look(HandleNext, c.from, "who"); got != c.want {
+			t.Errorf("RTLD_NEXT from %s: %s, want %s", c.from, got, c.want)
+		}
+	}
+	if got := look(HandleDefault, "main", "only_c"); got != "none" {
+		t.Errorf("RTLD_DEFAULT from the program: %s", got)
+	}
+	if got := look(HandleDefault, "d", "only_c"); got != "c" {
+		t.Errorf("RTLD_DEFAULT from a library of the same dlopen: %s", got)
+	}
+	if _, err := l.Sym(HandleNext, "who", "", 0x30000); err == nil || !strings.Contains(err.Error(), "RTLD_NEXT") {
+		t.Errorf("RTLD_NEXT from nowhere: %v", err)
+	}
+}
+
+// TestUnique: a symbol of that kind has one definition, whatever the scopes say.
+func TestUnique(t *testing.T) {
+	def := func(n string) string {
+		return fmt.Sprintf("__asm__(\".section .data\\n.p2align 3\\n.globl who\\n.type who,@gnu_unique_object\\n.size who,8\\nwho: .quad 1f\\n.section .rodata\\n1: .asciz \\\"%s\\\"\\n.text\");", n)
+	}
+	dir := build(t, []source{{"a", def("a") + ref("ref_a"), nil}, {"b", def("b") + ref("ref_b"), nil}}, "", nil)
+	script := []string{"open:a.so:now", "open:b.so:now", "via:0:ref_a", "via:1:ref_b", "close:0", "via:1:ref_b"}
+	l := testLinker(t, dir)
+	if _, err := loadGuest(t, l, "/guest"); err != nil {
+		t.Fatal(err)
+	}
+	g := &guest{t: t, l: l}
+	g.run(script)
+	if got, want := strings.Join(g.out, "\n"), strings.Join(native(t, dir, script), "\n"); got != want {
+		t.Errorf("here:\n%s\nnatively:\n%s", got, want)
+	}
+}
