@@ -646,7 +646,7 @@ func (p *pass) instruction(e *emitter, i int, st *stmt) {
 			break
 		}
 		p.line("movl\t$0x18000, %r11d")
-		p.indirect(e, "call")
+		p.indirect(e, "call", r11)
 	case cLeave:
 		p.leave(e, st)
 	case cPush:
@@ -973,17 +973,46 @@ func (p *pass) threadLocal(e *emitter, st *stmt, ops []operand, k int) {
 	p.byte('\n')
 }
 
-// indirect prints the unit that branches to the sandbox address in r11.
-func (p *pass) indirect(e *emitter, how string) {
+// indirect prints the unit that branches to the sandbox address in r.
+func (p *pass) indirect(e *emitter, how string, r reg) {
 	if p.opt.native {
 		p.byte('\t')
 		p.str(how)
-		p.str("\t*%r11\n")
+		p.str("\t*")
+		p.str(names64[r.num()])
+		p.byte('\n')
 		return
 	}
-	p.str("\t.bundle_lock\n\tandl\t$-32, %r11d\n\taddq\t%r15, %r11\n\t")
+	p.str("\t.bundle_lock\n\tandl\t$-32, ")
+	p.str(names32[r.num()])
+	p.str("\n\taddq\t%r15, ")
+	p.str(names64[r.num()])
+	p.str("\n\t")
 	p.str(how)
-	p.str("\t*%r11\n\t.bundle_unlock\n")
+	p.str("\t*")
+	p.str(names64[r.num()])
+	p.str("\n\t.bundle_unlock\n")
+}
+
+// inPlace reports whether the register that an indirect branch goes through
+// may be masked itself, because nobody reads it behind the branch.
+func (p *pass) inPlace(e *emitter, st *stmt, o *operand) bool {
+	if o.kind != opReg || o.reg.is(rsp) || o.reg.is(r14) || o.reg.is(r11) {
+		return false
+	}
+	// rax is neither an argument nor kept; only a variadic function reads it
+	// (al), and then the target is not in it.
+	if st.class == cCall {
+		return o.reg.is(rax)
+	}
+	local := st.pfx&pfxNotrack != 0 || e.st.dyn || e.st.depth != 0
+	switch {
+	case local:
+		return p.dead(o.reg.num(), st.pfx&pfxNotrack != 0)
+	case !p.unit.hasTaken:
+		return o.reg.is(rax)
+	}
+	return o.reg.is(rax) && p.dead(0, false)
 }
 
 // loadTarget puts the target of an indirect branch into r11.
@@ -1045,8 +1074,12 @@ func (p *pass) call(e *emitter, st *stmt, o *operand) {
 		p.str("@PLT\n")
 		return
 	}
+	if p.inPlace(e, st, o) {
+		p.indirect(e, "call", o.reg)
+		return
+	}
 	p.loadTarget(e, st, o)
-	p.indirect(e, "call")
+	p.indirect(e, "call", r11)
 }
 
 func (p *pass) jump(e *emitter, i int, st *stmt, o *operand) {
@@ -1073,8 +1106,12 @@ func (p *pass) jump(e *emitter, i int, st *stmt, o *operand) {
 		p.byte('\n')
 		return
 	}
+	if p.inPlace(e, st, o) {
+		p.indirect(e, "jmp", o.reg)
+		return
+	}
 	p.loadTarget(e, st, o)
-	p.indirect(e, "jmp")
+	p.indirect(e, "jmp", r11)
 }
 
 func (p *pass) ret(e *emitter, st *stmt, ops []operand) {

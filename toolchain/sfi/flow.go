@@ -39,6 +39,11 @@ func (p *pass) step(s *state, st *stmt) string {
 		case st.effReg == u.drap && st.val == -8:
 			s.dyn = false
 			s.depth = 0
+		case st.cfi >= 0:
+			// gcc restores rsp from a register that it saved it in, and says
+			// in the CFI what that is.
+			s.dyn = false
+			s.depth = st.cfi
 		default:
 			s.dyn = true
 		}
@@ -116,6 +121,9 @@ func (p *pass) flow() {
 		}
 		first = false
 		after = st.kind == kInstr && (st.class == cJmp || st.class == cRet)
+		if p.jumpedTo(st) {
+			u.hasTaken = true
+		}
 		st.block = int32(len(u.blocks))
 		u.blocks = append(u.blocks, block{start: int32(i), cfi: -1})
 	}
@@ -138,6 +146,9 @@ func (p *pass) flow() {
 		}
 	}
 	p.drain()
+	if p.opt.checkCFI {
+		p.checkCFI()
+	}
 	// Then what only tables, landing pads or a call that may not return lead
 	// to, the surest knowledge first.
 	for i := range u.blocks {
@@ -231,21 +242,22 @@ func (p *pass) weak(i int32, s *state) {
 	}
 }
 
+// checkCFI compares what the flow found with the CFI of the input.
+func (p *pass) checkCFI() {
+	u := &p.unit
+	for i := range u.blocks {
+		b := &u.blocks[i]
+		if b.seen && b.cfi >= 0 && (b.in.dyn || b.in.depth != b.cfi) {
+			p.fail(&u.stmts[b.start], fmt.Sprintf("the CFI says that the stack depth is %d, the flow %s", b.cfi, b.in.describe()))
+		}
+	}
+}
+
 // weakTaken gives a state to every label of the unit whose address is taken.
 func (p *pass) weakTaken(s *state) {
 	u := &p.unit
 	for i := range u.blocks {
-		st := &u.stmts[u.blocks[i].start]
-		if st.kind != kLabel {
-			continue
-		}
-		f := symFlags(0)
-		if st.sym >= 0 {
-			f = p.syms[st.sym].flags
-		} else {
-			f = p.nums[st.num]
-		}
-		if f&symTaken != 0 && f&symPad == 0 {
+		if p.jumpedTo(&u.stmts[u.blocks[i].start]) {
 			p.weak(int32(i), s)
 		}
 	}
@@ -416,7 +428,8 @@ func (p *pass) cfiDepths() {
 	u := &p.unit
 	cfa := cfaState{reg: -1}
 	var stack []cfaState
-	next := 0 // first block without its depth
+	next := 0  // first block without its depth
+	last := -1 // last instruction that sets rsp from a register
 	for i := range u.stmts {
 		st := &u.stmts[i]
 		switch st.kind {
@@ -425,6 +438,16 @@ func (p *pass) cfiDepths() {
 				cfaDirective(&cfa, &stack, st.op, st.text)
 			}
 		case kInstr:
+			if last >= 0 {
+				if cfa.reg == 7 && cfa.off >= 8 {
+					u.stmts[last].cfi = cfa.off - 8
+				}
+				last = -1
+			}
+			if st.eff == effFrom {
+				st.cfi = -1
+				last = i
+			}
 			for next < len(u.blocks) && int(u.blocks[next].start) <= i {
 				if cfa.reg == 7 && cfa.off >= 8 {
 					u.blocks[next].cfi = cfa.off - 8

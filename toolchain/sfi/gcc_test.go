@@ -46,7 +46,7 @@ func TestGCC(t *testing.T) {
 					if l[0] == "-shared" && !contains(flags, "-fPIC") {
 						continue
 					}
-					if err := check(dir, src, Options{Name: filepath.Base(f)}, l...); err != nil {
+					if err := check(dir, src, Options{Name: filepath.Base(f), checkCFI: true}, l...); err != nil {
 						if k := os.Getenv("SFI_KEEP"); k != "" {
 							os.WriteFile(k, src, 0o644)
 						}

@@ -53,6 +53,11 @@ type Options struct {
 	// native memory operands and branches, so that a test can link the result
 	// with a shim and run it. Tests only.
 	native bool
+
+	// checkCFI makes the pass compare the stack depths that it finds with the
+	// input's CFI. Tests only: hand-written CFI is wrong now and then, and
+	// nothing depends on it where the flow is known.
+	checkCFI bool
 }
 
 // Error is one statement that the pass can't transform.

@@ -34,6 +34,7 @@ type stmt struct {
 	// block is the index of the block that begins here, or -1.
 	block  int32
 	val    int64
+	cfi    int64 // effFrom: the depth behind it by the CFI, or -1
 	effReg reg
 	kind   stmtKind
 	nops   uint8
@@ -82,17 +83,24 @@ type numDef struct {
 
 // unit is a function with its cold part: the scope of the flow analysis.
 type unit struct {
-	stmts   []stmt
-	ops     []operand
-	blocks  []block
-	work    []int32
-	marks   []mark
-	nums    []numDef
-	name    string // of its first function label
-	begun   bool   // has an instruction
-	drap    reg    // holds CFA in functions that realign the stack
-	usesR11 bool
-	raw     bool // explicit r14 is meant (.halite_raw)
+	stmts    []stmt
+	ops      []operand
+	blocks   []block
+	work     []int32
+	marks    []mark
+	nums     []numDef
+	name     string // of its first function label
+	begun    bool   // has an instruction
+	hasTaken bool   // has labels that indirect jumps may go to
+	drap     reg    // holds CFA in functions that realign the stack
+	usesR11  bool
+
+	// Liveness at the labels whose address is taken, see dead.
+	deadKnown, deadRegs uint32
+	visit               []int32
+	seenAt              []bool
+
+	raw bool // explicit r14 is meant (.halite_raw)
 }
 
 func (u *unit) reset() {
@@ -107,8 +115,10 @@ func (u *unit) reset() {
 	}
 	u.name = ""
 	u.begun = false
+	u.hasTaken = false
 	u.drap = noReg
 	u.usesR11 = false
+	u.deadKnown, u.deadRegs = 0, 0
 }
 
 func (p *pass) fail(s *stmt, msg string) {
