@@ -103,5 +103,9 @@ func buildLpeg(j *job) error {
 	if err := j.run(j.work, nil, j.cc(), args...); err != nil {
 		return err
 	}
-	return j.put("share/lua/5.4", 0o644, filepath.Join(j.src, "re.lua"))
+	if err := j.put("share/lua/5.4", 0o644, filepath.Join(j.src, "re.lua")); err != nil {
+		return err
+	}
+	// Its own tests, for ours.
+	return j.put("share/lpeg", 0o644, filepath.Join(j.src, "test.lua"))
 }
