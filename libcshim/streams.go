@@ -23,7 +23,6 @@ type hostStream struct {
 	fd   int
 	mode uint32 // S_IF* of it
 	ids  namespace.Identity
-	file *os.File // for mapping, nil if it is not a regular file
 }
 
 func newHostStream(f *os.File, ids namespace.Identity) (*hostStream, error) {

@@ -134,11 +134,10 @@ type ioFile struct {
 	name string
 	st   Stat
 
-	mu     sync.Mutex
-	f      fs.File     // nil for a directory, and once everything was read
-	at     io.ReaderAt // f itself, or what was read from it
-	pos    int64
-	loaded bool
+	mu  sync.Mutex
+	f   fs.File     // nil for a directory, and once everything was read
+	at  io.ReaderAt // f itself, or what was read from it
+	pos int64
 }
 
 // load makes the contents addressable. The caller holds mu.
