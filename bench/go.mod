@@ -4,8 +4,9 @@ module github.com/halite-run/halite/bench
 
 go 1.26.0
 
+require github.com/halite-run/halite v0.0.0
+
 require (
-	github.com/halite-run/halite v0.0.0 // indirect
 	golang.org/x/arch v0.32.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 )

@@ -51,7 +51,7 @@ func (d *driverTest) do(args ...string) result {
 
 func (d *driverTest) try(args ...string) result {
 	d.t.Helper()
-	return command(d.t, d.dir, nil, "", append([]string{halite}, args...)...)
+	return command(d.t, d.dir, nil, "", append([]string{haliteCmd}, args...)...)
 }
 
 // prints runs a built program and compares its output.
@@ -92,7 +92,7 @@ func TestDriverStages(t *testing.T) {
 
 func TestDriverStdin(t *testing.T) {
 	d := newDriverTest(t, nil)
-	r := command(t, d.dir, nil, helloC, halite, "cc", "-x", "c", "-", "-o", "prog")
+	r := command(t, d.dir, nil, helloC, haliteCmd, "cc", "-x", "c", "-", "-o", "prog")
 	if r.status != 0 {
 		t.Fatal(r.stderr)
 	}

@@ -61,9 +61,9 @@ import (
 // is generous: the machine may be busy with something else.
 const timeout = 2 * time.Minute
 
-// halite is the command under test, and toolchainID names what it makes; TestMain
+// haliteCmd is the command under test, and toolchainID names what it makes; TestMain
 // sets both.
-var halite, toolchainID string
+var haliteCmd, toolchainID string
 
 // slots bounds how many commands run at the same time.
 var slots = make(chan struct{}, 2)
@@ -76,19 +76,19 @@ func TestMain(m *testing.M) {
 			return 0, err
 		}
 		defer os.RemoveAll(tmp)
-		if halite = os.Getenv("HALITE"); halite != "" {
-			if toolchainID, err = hashFile(halite); err != nil {
+		if haliteCmd = os.Getenv("HALITE"); haliteCmd != "" {
+			if toolchainID, err = hashFile(haliteCmd); err != nil {
 				return 0, err
 			}
 		} else {
 			toolchainID = toolchain.Fingerprint()
-			halite = filepath.Join(tmp, "halite")
-			out, err := exec.Command("go", "build", "-o", halite, "../cmd/halite").CombinedOutput()
+			haliteCmd = filepath.Join(tmp, "halite")
+			out, err := exec.Command("go", "build", "-o", haliteCmd, "../cmd/halite").CombinedOutput()
 			if err != nil {
 				return 0, fmt.Errorf("go build ../cmd/halite: %v\n%s", err, out)
 			}
 		}
-		if out, err := exec.Command(halite, "sysroot").CombinedOutput(); err != nil {
+		if out, err := exec.Command(haliteCmd, "sysroot").CombinedOutput(); err != nil {
 			return 0, fmt.Errorf("halite sysroot: %v\n%s", err, out)
 		}
 		forgetOldBuilds()
@@ -154,7 +154,7 @@ func native() tool {
 }
 
 func sandbox() tool {
-	return tool{"halite", []string{halite, "cc"}, []string{halite, "ar"}, func() string { return toolchainID }}
+	return tool{"halite", []string{haliteCmd, "cc"}, []string{haliteCmd, "ar"}, func() string { return toolchainID }}
 }
 
 // needMusl skips a test that compares with native programs where there is no compiler for them.
@@ -393,7 +393,7 @@ func (c *testCase) build(t *testing.T, tl tool, opt, link string) string {
 // validator may have changed since.
 func (c *testCase) verify(t *testing.T, out string) {
 	t.Helper()
-	args := []string{halite, "verify", "-q", filepath.Join(out, "prog")}
+	args := []string{haliteCmd, "verify", "-q", filepath.Join(out, "prog")}
 	for _, l := range c.libs {
 		if file := filepath.Join(out, l[0]); !slices.Contains(c.remove, l[0]) {
 			args = append(args, file)
@@ -458,7 +458,7 @@ func (c *testCase) runNative(t *testing.T, out string) result {
 func (c *testCase) runSandbox(t *testing.T, out string) result {
 	t.Helper()
 	work := t.TempDir()
-	args := []string{halite, "run", "--dir", out + ":" + guestLibs + ":ro", "--dir", work + ":/work", "--cwd", "/work"}
+	args := []string{haliteCmd, "run", "--dir", out + ":" + guestLibs + ":ro", "--dir", work + ":/work", "--cwd", "/work"}
 	for _, e := range c.environment(guestLibs) {
 		args = append(args, "--env", e)
 	}

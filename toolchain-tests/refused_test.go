@@ -43,7 +43,7 @@ func TestRefused(t *testing.T) {
 				}
 			}
 			file := build(strings.ReplaceAll(c.name, " ", "-"), c.args...)
-			r := command(t, ".", nil, "", halite, "verify", file)
+			r := command(t, ".", nil, "", haliteCmd, "verify", file)
 			if r.status == 0 {
 				t.Error("halite verify accepted it")
 			}
@@ -53,7 +53,7 @@ func TestRefused(t *testing.T) {
 			if !c.run {
 				return
 			}
-			r = command(t, ".", nil, "", halite, "run", file)
+			r = command(t, ".", nil, "", haliteCmd, "run", file)
 			if r.status != 125 || strings.Contains(r.stdout, "hello") {
 				t.Errorf("halite run: status %d, wanted 125\n%s%s", r.status, r.stdout, head(r.stderr))
 			}

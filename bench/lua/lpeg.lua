@@ -1,5 +1,4 @@
 -- A grammar of arithmetic, parsed and evaluated with lpeg.
--- needs: lpeg
 local lpeg = require "lpeg"
 local P, R, S, V, C, Cf, Cg, Ct = lpeg.P, lpeg.R, lpeg.S, lpeg.V, lpeg.C, lpeg.Cf, lpeg.Cg, lpeg.Ct
 local space = S " \n\t" ^ 0

@@ -1,5 +1,5 @@
 // Command kernels measures what the sandbox costs: it builds the C kernels (and
-// Lua, when its port is there) for the machine with gcc -O2 against musl and for
+// Lua) for the machine with gcc -O2 against musl and for
 // the sandbox with halite cc -O2, runs both in turn, and prints the medians side by
 // side as a Markdown table.
 //
@@ -9,7 +9,7 @@ package main
 
 import (
 	"bytes"
-	"errors"
+	"context"
 	"flag"
 	"fmt"
 	"io/fs"
@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/halite-run/halite/bench"
+	"github.com/halite-run/halite/toolchain/debsrc"
 )
 
 var (
@@ -35,7 +36,7 @@ var (
 	scale  = flag.Float64("scale", 1, "factor for the work of each kernel")
 	binary = flag.String("halite", "", "a built halite command (default: built from this repository)")
 	output = flag.String("write", "", "a Markdown file whose part between the marks is replaced by the tables")
-	luas   = flag.Bool("lua", true, "measure Lua scripts too, when the port is built")
+	luas   = flag.Bool("lua", true, "measure Lua scripts too")
 	least  = flag.Bool("least", false, "compare the fastest runs instead of the medians: for a machine that is busy")
 	cpu    = flag.Bool("cpu", false, "measure CPU time instead of time: for a machine that is busy")
 	flags  = flag.String("flags", "-O2", "optimisation flags for both compilers")
@@ -92,18 +93,14 @@ func run() error {
 	table(&report, "C kernel", kernels)
 	if *luas {
 		scripts, err := buildLua(dir, choose)
-		switch {
-		case errors.Is(err, errNoLua):
-			progress("no Lua port: " + err.Error())
-		case err != nil:
+		if err != nil {
 			return err
-		default:
-			if err := measure(scripts); err != nil {
-				return err
-			}
-			fmt.Fprintln(&report)
-			table(&report, "Lua script", scripts)
 		}
+		if err := measure(scripts); err != nil {
+			return err
+		}
+		fmt.Fprintln(&report)
+		table(&report, "Lua script", scripts)
 	}
 	fmt.Print(report.String())
 	if *output != "" {
@@ -180,11 +177,79 @@ func buildKernels(dir string, choose *regexp.Regexp) ([]*subject, error) {
 	return list, nil
 }
 
-var errNoLua = errors.New("Lua is not built")
-
-// buildLua finds the sandboxed Lua and builds the same sources for the machine.
+// buildLua has the Lua port built for the sandbox and, from the same sources, for the
+// machine, and so the lpeg module.
 func buildLua(dir string, choose *regexp.Regexp) ([]*subject, error) {
-	return nil, errNoLua
+	if err := os.CopyFS(filepath.Join(dir, "src"), bench.Lua); err != nil {
+		return nil, err
+	}
+	files, err := fs.Glob(bench.Lua, "lua/*.lua")
+	if err != nil {
+		return nil, err
+	}
+	files = slices.DeleteFunc(files, func(f string) bool { return !choose.MatchString("lua/" + path.Base(f)) })
+	if len(files) == 0 {
+		return nil, nil
+	}
+	progress("building Lua, if it is not there")
+	port := func(args ...string) (string, error) {
+		cmd := exec.Command(*binary, append([]string{"port"}, args...)...)
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		out, err := cmd.Output()
+		if err != nil {
+			return "", fmt.Errorf("halite port %s: %w\n%s", strings.Join(args, " "), err, stderr.Bytes())
+		}
+		return strings.TrimSpace(string(out)), nil
+	}
+	sandLua, err := port("lua")
+	if err != nil {
+		return nil, err
+	}
+	sandLpeg, err := port("lpeg")
+	if err != nil {
+		return nil, err
+	}
+	nativeLua, err := port("-native", "musl-gcc", "lua")
+	if err != nil {
+		return nil, err
+	}
+	if err := nativeLpeg(dir, nativeLua); err != nil {
+		return nil, err
+	}
+	scripts := filepath.Join(dir, "src", "lua")
+	var list []*subject
+	for _, f := range files {
+		text, err := bench.Lua.ReadFile(f)
+		if err != nil {
+			return nil, err
+		}
+		about, _ := heading(string(text), "--", "")
+		file := path.Base(f)
+		list = append(list, &subject{name: strings.TrimSuffix(file, ".lua"), about: about,
+			native: []string{"env", "LUA_CPATH=" + dir + "/?.so", "LD_LIBRARY_PATH=" + filepath.Join(nativeLua, "lib"), filepath.Join(nativeLua, "bin", "lua"), filepath.Join(scripts, file)},
+			sandbox: []string{*binary, "run", "--dir", sandLua + ":/usr:ro", "--dir", sandLpeg + ":/opt:ro", "--dir", scripts + ":/scripts:ro",
+				"--env", "LUA_CPATH=/opt/lib/lua/5.4/?.so", filepath.Join(sandLua, "bin", "lua"), "/scripts/" + file}})
+	}
+	return list, nil
+}
+
+// nativeLpeg builds the module from the same source package as the port's.
+func nativeLpeg(dir, lua string) error {
+	ctx := context.Background()
+	source, err := debsrc.Fetch(ctx, "lua-lpeg", debsrc.Options{})
+	if err != nil {
+		return err
+	}
+	src := filepath.Join(dir, "lpeg")
+	if err := source.Extract(ctx, src); err != nil {
+		return err
+	}
+	files, err := filepath.Glob(filepath.Join(src, "*.c"))
+	if err != nil {
+		return err
+	}
+	return execute("musl-gcc", slices.Concat(strings.Fields(*flags), []string{"-DNDEBUG", "-fPIC", "-shared", "-I", filepath.Join(lua, "include"), "-o", filepath.Join(dir, "lpeg.so")}, files)...)
 }
 
 // measure runs both builds in turn, so that whatever disturbs the machine for a
@@ -265,6 +330,9 @@ func spread(v []float64) float64 {
 }
 
 func table(w *bytes.Buffer, title string, list []*subject) {
+	if len(list) == 0 {
+		return
+	}
 	fmt.Fprintf(w, "| %s | what it does | native ms | sandbox ms | ratio | ± |\n|---|---|---:|---:|---:|---:|\n", title)
 	sort.Slice(list, func(i, j int) bool { return list[i].name < list[j].name })
 	logs := 0.0
@@ -273,9 +341,7 @@ func table(w *bytes.Buffer, title string, list []*subject) {
 		logs += math.Log(h / n)
 		fmt.Fprintf(w, "| %s | %s | %.2f | %.2f | %.3f | %.1f %% |\n", s.name, strings.TrimSuffix(s.about, "."), n/1e6, h/1e6, h/n, 100*max(spread(s.nativeNS), spread(s.sandNS)))
 	}
-	if len(list) > 0 {
-		fmt.Fprintf(w, "| **geometric mean** | | | | **%.3f** | |\n", math.Exp(logs/float64(len(list))))
-	}
+	fmt.Fprintf(w, "| **geometric mean** | | | | **%.3f** | |\n", math.Exp(logs/float64(len(list))))
 }
 
 // machine says where and of what the numbers are.
