@@ -1,6 +1,7 @@
 package ld
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -80,7 +81,7 @@ func TestCodeIsMapped(t *testing.T) {
 		t.Errorf("%d texts", n)
 	}
 	b := make([]byte, 32)
-	if err := l.mem.Read(p.Entry, b); err != nil || strings.Trim(string(b), "\xf4") != "" {
+	if err := l.mem.Read(p.Entry, b); err != nil || len(bytes.Trim(b, "\xf4")) != 0 {
 		t.Errorf("code at the entry: % x %v", b, err)
 	}
 	g := &guest{t: t, l: l}

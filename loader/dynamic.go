@@ -19,24 +19,23 @@ type Dynamic struct {
 
 	Symbolic bool
 
-	Init, Fini         uint32 // 0: none
-	InitArray          Range
-	FiniArray          Range
-	PreinitArray       Range
-	Rela, JmpRel       RelaTable
-	Relr               []byte
-	StrTabAddr         uint32
-	Verneed            []Verneed
-	Verdef             []string // names of the versions defined here, without the base definition
-	versions           []version
-	versym             []byte // 2 bytes a symbol; nil without versions
-	symtab             []byte
-	strtab             string
-	gnu                gnuHash
-	sysv               sysvHash
-	symbols            int // symbols that the hash tables know of
-	file               *File
-	symbolAddr, symEnd uint32
+	Init, Fini   uint32 // 0: none
+	InitArray    Range
+	FiniArray    Range
+	PreinitArray Range
+	Rela, JmpRel RelaTable
+	Relr         []byte
+	StrTabAddr   uint32
+	Verneed      []Verneed
+	Verdef       []string // names of the versions defined here, without the base definition
+	versions     []version
+	versym       []byte // 2 bytes a symbol; nil without versions
+	symtab       []byte
+	strtab       string
+	gnu          gnuHash
+	sysv         sysvHash
+	symbols      int // symbols that the hash tables know of
+	file         *File
 }
 
 // RelaTable is a table of relocations with addend.

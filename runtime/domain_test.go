@@ -280,8 +280,7 @@ func TestRestart(t *testing.T) {
 	} {
 		var calls atomic.Int32
 		pending := true
-		var d *Domain
-		d = newGuest(t, &scripted{
+		d := newGuest(t, &scripted{
 			syscall: func(th *Thread, nr uint64, a [6]uint64) int64 {
 				if nr != 77 || a[0] != 88 {
 					t.Errorf("call %d(%d)", nr, a[0])
@@ -380,8 +379,7 @@ func TestFaultHandler(t *testing.T) {
 
 // TestInvoke: host functions that call the guest again, to some depth.
 func TestInvoke(t *testing.T) {
-	var d *Domain
-	d = newGuest(t, &scripted{syscall: func(th *Thread, nr uint64, a [6]uint64) int64 {
+	d := newGuest(t, &scripted{syscall: func(th *Thread, nr uint64, a [6]uint64) int64 {
 		if nr == 0 {
 			return 0
 		}

@@ -1,5 +1,7 @@
 package engine
 
+//lint:file-ignore U1000 some fields are used by the assembly alone
+
 import "unsafe"
 
 // Registers are the general registers of a guest. RSP is the control stack

@@ -78,8 +78,7 @@ type guestRegs struct {
 // sandbox is a cage with the test program in it.
 type sandbox struct {
 	*cage.Cage
-	tb   testing.TB
-	text *cage.Text
+	tb testing.TB
 }
 
 var guestTextOnce = sync.OnceValues(func() (*cage.Text, error) {

@@ -1,5 +1,7 @@
 package safemem
 
+//lint:file-ignore U1000 some functions are only landing places of the assembly
+
 import (
 	"runtime"
 	"unsafe"
