@@ -70,7 +70,6 @@ const (
 )
 
 const (
-	ptNull     = 0
 	ptLoad     = 1
 	ptDynamic  = 2
 	ptInterp   = 3
@@ -87,7 +86,6 @@ const (
 	dtNull         = 0
 	dtNeeded       = 1
 	dtPltRelSz     = 2
-	dtPltGot       = 3
 	dtHash         = 4
 	dtStrTab       = 5
 	dtSymTab       = 6
@@ -115,7 +113,6 @@ const (
 	dtFlags        = 30
 	dtPreinitArr   = 32
 	dtPreinitArrSz = 33
-	dtSymTabShndx  = 34
 	dtRelrSz       = 35
 	dtRelr         = 36
 	dtRelrEnt      = 37
@@ -124,7 +121,6 @@ const (
 	dtAndroidRelr  = 0x6fffe000
 	dtGNUHash      = 0x6ffffef5
 	dtVerSym       = 0x6ffffff0
-	dtRelaCount    = 0x6ffffff9
 	dtFlags1       = 0x6ffffffb
 	dtVerDef       = 0x6ffffffc
 	dtVerDefNum    = 0x6ffffffd
@@ -134,11 +130,9 @@ const (
 
 // Bits of DT_FLAGS.
 const (
-	DFOrigin    = 1
-	DFSymbolic  = 2
-	DFTextRel   = 4
-	DFBindNow   = 8
-	DFStaticTLS = 16
+	DFSymbolic = 2
+	DFTextRel  = 4
+	DFBindNow  = 8
 )
 
 // Bits of DT_FLAGS_1.
@@ -188,7 +182,6 @@ const (
 	MaxDynamic        = 65536 // entries in the dynamic section
 	MaxNeeded         = 1024
 	MaxNoteBytes      = 1 << 20
-	MaxSections       = 65536
 	MaxInterp         = 4096
 )
 
