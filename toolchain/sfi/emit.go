@@ -42,19 +42,17 @@ func (p *pass) line(s string) { p.out = append(append(append(p.out, '\t'), s...)
 
 // cfiState follows the CFA rule of the input and of the output.
 type cfiState struct {
-	in, out   cfaState
-	inStack   []cfaState
-	outStack  []cfaState
-	active    bool
-	lastCall  bool // the last instruction was a call
-	alignedAt bool
+	in, out  cfaState
+	inStack  []cfaState
+	outStack []cfaState
+	active   bool
+	lastCall bool // the last instruction was a call
 }
 
 type emitter struct {
 	st      state
 	delta   int64 // r14 - native rsp
 	runLast int   // last adjustment of the run, or -1
-	live    bool  // an instruction of this section can be reached
 
 	r11      int     // what is in r11
 	r11Lost  bool    // the pass used r11 in this unit
@@ -628,7 +626,9 @@ func (p *pass) instruction(e *emitter, i int, st *stmt) {
 	case cCall:
 		p.call(e, st, &ops[0])
 	case cJmp:
-		p.jump(e, i, st, &ops[0])
+		if !p.dispatch(e, i, &ops[0]) {
+			p.jump(e, i, st, &ops[0])
+		}
 	case cJcc:
 		if p.target(i, &ops[0]) < 0 && (e.st.dyn || e.st.depth != 0) {
 			p.fail(st, "a conditional jump out of the function while it has a frame")
@@ -1112,6 +1112,67 @@ func (p *pass) jump(e *emitter, i int, st *stmt, o *operand) {
 	}
 	p.loadTarget(e, st, o)
 	p.indirect(e, "jmp", r11)
+}
+
+// dispatch replaces a direct jump to a short block that ends in a jump through
+// a table, as at the end of a case of a switch in a loop, by a copy of the
+// block: one jump less, and an indirect jump for each case, which the CPU
+// predicts better than a common one.
+func (p *pass) dispatch(e *emitter, i int, o *operand) bool {
+	u := &p.unit
+	if o.kind != opLabel || o.disp[0] != '.' || u.tables == 0 || p.opt.native {
+		return false
+	}
+	t := p.target(i, o)
+	if t < 0 || u.stmts[t].block < 0 || u.blocks[u.stmts[t].block].in != e.st {
+		return false
+	}
+	n, end := 0, -1
+	for k := int(t); k < len(u.stmts) && end < 0; k++ {
+		st := &u.stmts[k]
+		switch st.kind {
+		case kLabel:
+			continue
+		case kRaw:
+			return false
+		case kDir:
+			if sectionDirective(st.op) || strings.HasPrefix(st.op, ".cfi_") {
+				return false
+			}
+			continue
+		}
+		n++
+		if n > 8 || st.eff != effNone || st.lostFP {
+			return false
+		}
+		switch st.class {
+		case cJmp:
+			if !u.ops[st.ops].star || st.pfx&pfxNotrack == 0 {
+				return false
+			}
+			end = k
+		case cJcc:
+			if c := u.ops[st.ops].disp; c == "" || c[0] != '.' {
+				return false
+			}
+		case cPlain, cMov, cMovabs, cLea, cAdd, cSub, cAnd, cCmp:
+			if m := &u.ops[st.ops]; st.class == cLea && tlsKind(m.disp) != 0 {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	if end < 0 || u.copies >= 200 {
+		return false
+	}
+	u.copies++
+	for k := int(t); k <= end; k++ {
+		if st := &u.stmts[k]; st.kind == kInstr {
+			p.instruction(e, k, st)
+		}
+	}
+	return true
 }
 
 func (p *pass) ret(e *emitter, st *stmt, ops []operand) {

@@ -19,14 +19,6 @@ func (l *lexer) reset(src, name string) {
 	*l = lexer{src: src, line: 1, name: name}
 }
 
-// position tells file and line of a physical line near the current place.
-func (l *lexer) position(line int) (string, int) {
-	if l.file == "" {
-		return l.name, line
-	}
-	return l.file, line + l.fileOff
-}
-
 // special marks the bytes at which the fast scan of a line must stop.
 var special = [256]bool{'\n': true, '#': true, ';': true, '/': true, '"': true, '\'': true}
 

@@ -24,7 +24,7 @@ const (
 
 	rip reg = classIP
 	eip reg = classIP | 1
-	es  reg = classSeg | 0
+	es  reg = classSeg
 	fs  reg = classSeg | 4
 	gs  reg = classSeg | 5
 	ss  reg = classSeg | 2
