@@ -196,6 +196,12 @@ func (p *port) ensure(ctx context.Context, o Options) (string, error) {
 	if done() {
 		return dir, nil
 	}
+	// What an interrupted build of this key has left: the lock is ours.
+	if left, err := filepath.Glob(dir + ".tmp-*"); err == nil {
+		for _, d := range left {
+			os.RemoveAll(d)
+		}
+	}
 	start := time.Now()
 	o.logf("building %s %s with %s", p.source, source.Version, p.compiler)
 	tmp := fmt.Sprintf("%s.tmp-%d", dir, os.Getpid())

@@ -135,6 +135,12 @@ func Ensure(ctx context.Context, o Options) (string, error) {
 	if !o.Force && complete(dir) {
 		return dir, point(link, dir)
 	}
+	// What an interrupted build of this key has left: the lock is ours.
+	if left, err := filepath.Glob(dir + ".tmp-*"); err == nil {
+		for _, d := range left {
+			os.RemoveAll(d)
+		}
+	}
 	start := time.Now()
 	o.logf("building the C library for the sandbox (musl %s, %d jobs)", source.Version, o.Jobs)
 	b := &build{Options: o, ctx: ctx, tools: tools, source: source, tmp: fmt.Sprintf("%s.tmp-%d", dir, os.Getpid())}

@@ -115,6 +115,23 @@ static void backward(char *d, const char *s, size_t n)
 	STORE16(e0 - 16, tail);
 }
 
+/* Apart, so that short copies need no frame. */
+static __attribute__((noinline)) void *large(char *d, const char *s, size_t n)
+{
+	/* Forward is right when the destination is below the source or beyond
+	 * its end. */
+	int ahead = (uintptr_t)d - (uintptr_t)s < n;
+
+	if (n >= WIDE && wide()) {
+		if (ahead) backward_wide(d, s, n);
+		else forward_wide(d, s, n);
+	} else {
+		if (ahead) backward(d, s, n);
+		else forward(d, s, n);
+	}
+	return d;
+}
+
 void *memmove(void *dest, const void *src, size_t n)
 {
 	char *d = dest;
@@ -164,16 +181,7 @@ void *memmove(void *dest, const void *src, size_t n)
 		STORE16(d + n - 16, i);
 		return dest;
 	}
-	/* Forward is right when dest is below src or beyond its end. */
-	int ahead = (uintptr_t)d - (uintptr_t)s < n;
-	if (n >= WIDE && wide()) {
-		if (ahead) backward_wide(d, s, n);
-		else forward_wide(d, s, n);
-	} else {
-		if (ahead) backward(d, s, n);
-		else forward(d, s, n);
-	}
-	return dest;
+	return large(d, s, n);
 }
 
 extern __typeof(memmove) memcpy __attribute__((alias("memmove")));

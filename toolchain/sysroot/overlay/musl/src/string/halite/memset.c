@@ -43,6 +43,14 @@ static void fill(char *d, v16 v, size_t n)
 	STORE16(end - 16, v);
 }
 
+/* Apart, so that short fills need no frame. */
+static __attribute__((noinline)) void *large(char *d, v16 v, size_t n)
+{
+	if (n >= WIDE && wide()) fill_wide(d, v, n);
+	else fill(d, v, n);
+	return d;
+}
+
 void *memset(void *dest, int c, size_t n)
 {
 	char *d = dest;
@@ -81,7 +89,5 @@ void *memset(void *dest, int c, size_t n)
 		}
 		return dest;
 	}
-	if (n >= WIDE && wide()) fill_wide(d, v, n);
-	else fill(d, v, n);
-	return dest;
+	return large(d, v, n);
 }
