@@ -117,6 +117,12 @@ func TestThreadPointerLoads(t *testing.T) {
 	if r, _ := Validate(text, o); !r.OK() {
 		t.Error(r.Err())
 	}
+	// A load that is refused for its destination is no place to patch.
+	bad := nops(1)
+	copy(bad, []byte{0x64, 0x8b, 0x24, 0x25, 0x10, 1, 0, 0}) // mov %fs:0x110,%esp
+	if r, _ := Validate(bad, o); r.OK() || len(r.ThreadPointerLoads) != 0 {
+		t.Errorf("%+v", r)
+	}
 	o.CollectThreadPointerLoads = false
 	if r, _ := Validate(text, o); len(r.ThreadPointerLoads) != 0 {
 		t.Error("loads are collected unasked")

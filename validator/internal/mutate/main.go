@@ -1,0 +1,249 @@
+// Command mutate weakens the validator one rule at a time and checks that the
+// named vectors notice.
+//
+//	go run ./internal/mutate        in validator/; takes a few minutes
+//
+// Nothing in the source tree is changed: each mutant is built through the go
+// command's -overlay. A mutant that survives is a rule that a mistake could
+// delete unseen; the exit status is then 1.
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+)
+
+// A mutant is one change of one file.
+type mutant struct {
+	file, what string
+	text       string
+}
+
+// weakenings are changes of conditions, beyond the deletion of each refusal.
+// Every occurrence of the text becomes a mutant of its own.
+var weakenings = map[string][][2]string{
+	"decode.go": {
+		// The unit.
+		{` || n == 7 {`, ` {`},
+		{` || n == 4 {`, ` {`},
+		{`w>>48&7 != n || `, ``},
+		{`w>>40&7 != n || `, ``},
+		{`w>>56&7 != n || `, ``},
+		// Prefixes.
+		{`next>>4 <= x>>4`, `next>>4 < x>>4`},
+		{`next>>4 <= x>>4`, `next == x`},
+		// Registers.
+		{`rm |= ext << 3 & 8`, `_ = rm`},
+		{`reg |= ext << 1 & 8`, `_ = reg`},
+		{` | ext<<3&8`, ``},
+		{`vvvv = ^v >> 3 & 15`, `vvvv = 0`},
+		{`vvvv = ^v2 >> 3 & 15`, `vvvv = 0`},
+		{`(flags&fReg8 == 0 || rex != 0)`, `flags&fReg8 == 0`},
+		{`(flags&fRm8 == 0 || rex != 0)`, `flags&fRm8 == 0`},
+		{`(flags&fOp8 == 0 || rex != 0)`, `flags&fOp8 == 0`},
+		// Memory.
+		{`pfx&(pGS|pFS) != 0 || pfx&pAddr`, `pfx&pFS != 0 || pfx&pAddr`},
+		{`pfx&(pGS|pFS) != 0 || pfx&pAddr`, `pfx&pGS != 0 || pfx&pAddr`},
+		{`(flags&fLea == 0 || ripRelative)`, `flags&fLea == 0`},
+		{`(flags&fLea == 0 || ripRelative)`, `ripRelative`},
+		{`pfx&(pGS|pAddr) != 0`, `pfx&pGS != 0`},
+		{`pfx&(pGS|pAddr) != 0`, `pfx&pAddr != 0`},
+		{`pfx&(pGS|pAddr) != pGS|pAddr`, `pfx&pGS == 0`},
+		{`pfx&(pGS|pAddr) != pGS|pAddr`, `pfx&pAddr == 0`},
+		{`t < SandboxStart || t > SandboxEnd-ripSlack`, `t > SandboxEnd-ripSlack`},
+		{`t < SandboxStart || t > SandboxEnd-ripSlack`, `t < SandboxStart`},
+		{`t > SandboxEnd-ripSlack`, `t > SandboxEnd-1`},
+		{`sib&7 == 4 && ext&1 == 0`, `false`},
+		{`pfx&(pGS|pFS|pAddr) != 0`, `pfx&(pFS|pAddr) != 0`},
+		{`pfx&(pGS|pFS|pAddr) != 0`, `pfx&(pGS|pAddr) != 0`},
+		{`pfx&(pGS|pFS|pAddr) != 0`, `pfx&(pGS|pFS) != 0`},
+		// The thread pointer.
+		{`rex&^4 != 0x40`, `rex&^5 != 0x40`},
+		{`rex&^4 != 0x40`, `rex&^12 != 0x40`},
+		{`c.buf[q&63] != 0x8b || `, ``},
+		{`&0xc7 != 0x04`, `&0x07 != 0x04`},
+		{` || c.buf[(q+2)&63] != 0x25`, ``},
+		// Bits without a use.
+		{`ext&^allowed != 0 || vvvv`, `vvvv`},
+		{` || vvvv != 0 && flags&fVexUsed == 0`, ``},
+		{`ext&^allowed != 0 || flags`, `flags`},
+		{`fNoREX|fRel8`, `fRel8`},
+		{`fRel8|fRel32|fRet`, `fRel32|fRet`},
+		{`fRel8|fRel32|fRet`, `fRel8|fRet`},
+		{`fRel8|fRel32|fRet`, `fRel8|fRel32`},
+		{`rex != 0 || pfx&(p66|pF3|pF2|pLock) != 0`, `rex != 0`},
+		{`rex != 0 || pfx&(p66|pF3|pF2|pLock) != 0`, `pfx&(p66|pF3|pF2|pLock) != 0`},
+		{`m-1 > 2`, `m > 3`},
+		// Branches and ends.
+		{`s%BundleSize != 0 || `, ``},
+		{`s < SandboxStart || `, ``},
+		{` || s >= SandboxEnd`, ``},
+		{`q > BundleSize`, `q > BundleSize+1`},
+		{`uint(len(s)) <= BundleSize-p && `, ``},
+	},
+	"validate.go": {
+		{`c.findBadBranches(&r, &o)`, `_ = r`},
+		{`j&^c.starts[i] != 0`, `j&^c.starts[i] > 1<<30`},
+		{`o.Offset%BundleSize != 0`, `false`},
+		{`len(text)%BundleSize != 0`, `false && len(text)%BundleSize != 0`},
+		{`> 1<<32:`, `> 1<<33:`},
+		{`o.ABI != Halite`, `false`},
+		{`broken == ruleNone {`, `true {`},
+	},
+}
+
+// Flags of forms whose loss would let something through.
+var formFlags = []string{
+	"fRegGPR", "fRegWritten", "fRmGPR", "fRmWritten", "fOpGPR", "fOpWritten", "fVexGPR", "fVexWritten",
+	"fRel8", "fRel32", "fIs4", "fRet", "fNoREX",
+}
+
+func mutants(read func(string) string) ([]mutant, error) {
+	var l []mutant
+	for _, file := range []string{"decode.go", "validate.go"} {
+		src := read(file)
+		line := func(at int) int { return strings.Count(src[:at], "\n") + 1 }
+		if file == "decode.go" {
+			// Every refusal, deleted.
+			for _, m := range regexp.MustCompile(`return (?:(?:n|0), )?(rule[A-Z]\w*|v|r)\n`).FindAllStringSubmatchIndex(src, -1) {
+				if name := src[m[2]:m[3]]; name != "ruleNone" {
+					l = append(l, mutant{file, fmt.Sprintf("line %d: no %s", line(m[0]), strings.TrimSpace(src[m[0]:m[1]])),
+						src[:m[0]] + "_ = 0\n" + src[m[1]:]})
+				}
+			}
+		}
+		for _, w := range weakenings[file] {
+			found := false
+			for at := 0; ; {
+				i := strings.Index(src[at:], w[0])
+				if i < 0 {
+					break
+				}
+				i += at
+				found = true
+				l = append(l, mutant{file, fmt.Sprintf("line %d: %s -> %s", line(i), w[0], w[1]), src[:i] + w[1] + src[i+len(w[0]):]})
+				at = i + len(w[0])
+			}
+			if !found {
+				return nil, fmt.Errorf("%s holds no %q any more: bring the list of weakenings up to date", file, w[0])
+			}
+		}
+	}
+	// Every refusal and every property that the tables know.
+	src := read("tables_gen.go")
+	rules := map[string]bool{}
+	for _, m := range regexp.MustCompile(`\[3\]ruleID\{(rule\w+),`).FindAllStringSubmatch(src, -1) {
+		if r := m[1]; !rules[r] && r != "ruleOpcode" {
+			rules[r] = true
+			l = append(l, mutant{"tables_gen.go", r + " accepts", strings.ReplaceAll(src, "[3]ruleID{"+r+",", "[3]ruleID{0,")})
+		}
+	}
+	for _, f := range formFlags {
+		re := regexp.MustCompile(`\b` + f + `\b`)
+		if !re.MatchString(src) {
+			return nil, fmt.Errorf("no form has %s", f)
+		}
+		l = append(l, mutant{"tables_gen.go", "no form has " + f, re.ReplaceAllString(src, "0")})
+	}
+	return l, nil
+}
+
+func main() {
+	log.SetFlags(0)
+	log.SetPrefix("mutate: ")
+	dir := flag.String("dir", ".", "the validator package's directory")
+	run := flag.String("run", "TestVectors|TestErrors|TestMisuse|TestThreadPointerLoads", "the tests that must notice")
+	jobs := flag.Int("j", max(1, runtime.NumCPU()/2), "mutants at a time")
+	verbose := flag.Bool("v", false, "name the mutants that are noticed, too")
+	flag.Parse()
+
+	abs, err := filepath.Abs(*dir)
+	if err != nil {
+		log.Fatal(err)
+	}
+	list, err := mutants(func(name string) string {
+		b, err := os.ReadFile(filepath.Join(abs, name))
+		if err != nil {
+			log.Fatal(err)
+		}
+		return string(b)
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	tmp, err := os.MkdirTemp("", "mutate")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(tmp)
+
+	var mu sync.Mutex
+	survived, broken := 0, 0
+	todo := make(chan int)
+	var wg sync.WaitGroup
+	for range *jobs {
+		wg.Go(func() {
+			for i := range todo {
+				m := list[i]
+				noticed, out, err := judge(tmp, abs, *run, i, m)
+				mu.Lock()
+				switch {
+				case err != nil:
+					broken++
+					fmt.Printf("DOES NOT BUILD  %s %s\n%s\n", m.file, m.what, out)
+				case !noticed:
+					survived++
+					fmt.Printf("SURVIVES  %s %s\n", m.file, m.what)
+				case *verbose:
+					fmt.Printf("noticed   %s %s\n", m.file, m.what)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for i := range list {
+		todo <- i
+	}
+	close(todo)
+	wg.Wait()
+	fmt.Printf("%d mutants, %d noticed, %d survive, %d do not build\n", len(list), len(list)-survived-broken, survived, broken)
+	if survived+broken > 0 {
+		os.RemoveAll(tmp)
+		os.Exit(1)
+	}
+}
+
+// judge builds and tests one mutant.
+func judge(tmp, dir, run string, i int, m mutant) (noticed bool, out string, err error) {
+	changed := filepath.Join(tmp, fmt.Sprintf("%d.go", i))
+	if err := os.WriteFile(changed, []byte(m.text), 0o644); err != nil {
+		return false, "", err
+	}
+	overlay := filepath.Join(tmp, fmt.Sprintf("%d.json", i))
+	spec, err := json.Marshal(map[string]any{"Replace": map[string]string{filepath.Join(dir, m.file): changed}})
+	if err != nil {
+		return false, "", err
+	}
+	if err := os.WriteFile(overlay, spec, 0o644); err != nil {
+		return false, "", err
+	}
+	bin := filepath.Join(tmp, fmt.Sprintf("%d.test", i))
+	defer os.Remove(bin)
+	build := exec.Command("go", "test", "-overlay", overlay, "-vet=off", "-c", "-o", bin, ".")
+	build.Dir = dir
+	if b, err := build.CombinedOutput(); err != nil {
+		return false, string(b), err
+	}
+	test := exec.Command(bin, "-test.run", run, "-test.timeout", "60s")
+	test.Dir = dir
+	return test.Run() != nil, "", nil
+}
