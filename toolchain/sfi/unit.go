@@ -94,6 +94,8 @@ type unit struct {
 	hasTaken bool   // has labels that indirect jumps may go to
 	drap     reg    // holds CFA in functions that realign the stack
 	usesR11  bool
+	tables   int // jumps through tables
+	copies   int // of blocks that end in one
 
 	// Liveness at the labels whose address is taken, see dead.
 	deadKnown, deadRegs uint32
@@ -118,6 +120,7 @@ func (u *unit) reset() {
 	u.hasTaken = false
 	u.drap = noReg
 	u.usesR11 = false
+	u.tables, u.copies = 0, 0
 	u.deadKnown, u.deadRegs = 0, 0
 }
 
@@ -272,6 +275,9 @@ func (p *pass) transform() error {
 				break
 			}
 			u.begun = true
+			if st.class == cJmp && st.pfx&pfxNotrack != 0 {
+				u.tables++
+			}
 			u.stmts = append(u.stmts, st)
 			break
 		}
