@@ -189,9 +189,7 @@ func (l *Linker) Sym(handle uint32, name, version string, caller uint32) (Addres
 	switch handle {
 	case HandleDefault:
 		from := l.containing(caller)
-		if b = l.searchGlobal(&h, want, &work); b.object != nil {
-			ok = true
-		} else if from != nil && !from.initial {
+		if b, ok = l.lookupGlobal(&h, want, &work); !ok && from != nil && !from.initial {
 			b, ok = lookup(from.scope, nil, &h, want, &work)
 		}
 	case HandleNext:
@@ -212,8 +210,7 @@ func (l *Linker) Sym(handle uint32, name, version string, caller uint32) (Addres
 			return Address{}, err
 		}
 		if o == l.main {
-			b = l.searchGlobal(&h, want, &work)
-			ok = b.object != nil
+			b, ok = l.lookupGlobal(&h, want, &work)
 		} else {
 			b, ok = lookup(o.closure, nil, &h, want, &work)
 		}

@@ -366,11 +366,8 @@ func (l *Linker) rollback(g *graph) {
 
 // setGlobal replaces the global scope.
 func (l *Linker) setGlobal(list []*object) {
-	if len(list) < len(l.global) {
-		l.index.reset()
-	}
-	l.index.filters = nil
 	l.global = list
+	l.index = globalIndex{}
 }
 
 func keep(list []*object, ok func(*object) bool) []*object {

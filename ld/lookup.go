@@ -56,98 +56,122 @@ func lookup(scope []*object, skip *object, h *loader.Hash, want loader.Want, wor
 	return binding{}, false
 }
 
-// globalIndex speeds up look-ups in the global scope: the filters of its objects
-// side by side, and the definitions that were found before, of references
-// without version. Objects that join the scope change none of them, because they
-// come last; when one leaves, everything is forgotten.
+// globalIndex finds the objects of the global scope that may define a name. A
+// few objects are asked one by one, through filters that lie side by side; for
+// many there is a table of all their symbols. The scope's order is kept either
+// way. An object without a GNU hash table may define anything.
 type globalIndex struct {
-	filters []loader.Filter
-	table   []found // open addressing, a power of two, at most half full
-	used    int
+	objects int             // of the scope, when the index was made
+	filters []loader.Filter // one for each object
+	table   []entry         // open addressing, a power of two, at most half full; nil for few objects
+	ask     []uint32        // positions of objects that the table does not know
 }
 
-// found is a remembered definition.
-type found struct {
-	object *object // nil: the place is free
-	hash   uint32
-	index  uint32
-	class  class
+// entry says that the object at a position of the scope, less one, has a symbol
+// with this GNU hash, but for its lowest bit. 0 is a free place.
+type entry struct {
+	hash     uint32
+	position uint32
 }
 
-func (x *globalIndex) reset() { *x = globalIndex{} }
+// fewObjects is where asking all of them is no longer faster.
+const fewObjects = 8
 
-// get returns the remembered definition of a name.
-func (x *globalIndex) get(h *loader.Hash, c class) (b binding, ok bool) {
-	if len(x.table) == 0 {
-		return binding{}, false
+// maxIndexed bounds the table.
+const maxIndexed = 8 << 20
+
+func (x *globalIndex) build(scope []*object) {
+	*x = globalIndex{objects: len(scope), filters: make([]loader.Filter, len(scope))}
+	n := 0
+	for i, o := range scope {
+		if o.dyn != nil {
+			x.filters[i] = o.dyn.Filter()
+			n += o.dyn.HashedSymbols()
+		}
 	}
-	mask := uint32(len(x.table) - 1)
-	for i := h.GNU & mask; x.table[i].object != nil; i = (i + 1) & mask {
-		f := &x.table[i]
-		if f.hash != h.GNU || f.class != c {
+	if len(scope) <= fewObjects || n > maxIndexed {
+		return
+	}
+	size := 1024
+	for size < 2*n {
+		size *= 2
+	}
+	x.table = make([]entry, size)
+	mask := uint32(size - 1)
+	steps := 0
+	for i, o := range scope {
+		if o.dyn == nil {
 			continue
 		}
-		if s, ok := f.object.dyn.Symbol(f.index); ok && f.object.dyn.Named(s, h.Name) {
-			return binding{object: f.object, index: f.index, symbol: s}, true
+		if o.dyn.HashedSymbols() == 0 {
+			x.ask = append(x.ask, uint32(i))
+			continue
 		}
+		o.dyn.EachHash(func(h uint32) {
+			at := h >> 1 & mask
+			for x.table[at].position != 0 {
+				if steps++; steps > 16*size {
+					return
+				}
+				at = (at + 1) & mask
+			}
+			// What is inserted later is met later: the order of the scope.
+			x.table[at] = entry{h, uint32(i) + 1}
+		})
 	}
-	return binding{}, false
+	if steps > 16*size {
+		// Hash values made to collide: the table would take for ever.
+		x.table, x.ask = nil, nil
+	}
 }
 
-// put remembers a definition that get did not find.
-func (x *globalIndex) put(f found) {
-	if 2*x.used >= len(x.table) {
-		old := x.table
-		x.table, x.used = make([]found, max(256, 4*len(old))), 0
-		for _, f := range old {
-			if f.object != nil {
-				x.put(f)
+// lookupGlobal is lookup in the global scope.
+func (l *Linker) lookupGlobal(h *loader.Hash, want loader.Want, work *int64) (b binding, ok bool) {
+	x := &l.index
+	if x.objects != len(l.global) {
+		x.build(l.global)
+	}
+	try := func(i uint32) bool {
+		if b, ok = lookup(l.global[i:i+1], nil, h, want, work); ok {
+			return true
+		}
+		return false
+	}
+	if x.table == nil {
+		*work -= int64(len(x.filters))
+		for i := range x.filters {
+			if x.filters[i].May(h.GNU) && try(uint32(i)) {
+				break
 			}
 		}
+		return b, ok
 	}
+	ask := x.ask
 	mask := uint32(len(x.table) - 1)
-	i := f.hash & mask
-	for x.table[i].object != nil {
-		i = (i + 1) & mask
-	}
-	x.table[i] = f
-	x.used++
-}
-
-// lookupGlobal is lookup in the global scope, remembered.
-func (l *Linker) lookupGlobal(h *loader.Hash, want loader.Want, c class, work *int64) (binding, bool) {
-	if want.Version == nil {
-		if b, ok := l.index.get(h, c); ok {
+	last := uint32(0)
+	for at := h.GNU >> 1 & mask; x.table[at].position != 0; at = (at + 1) & mask {
+		*work--
+		e := x.table[at]
+		if e.hash|1 != h.GNU|1 || e.position == last {
+			continue
+		}
+		last = e.position
+		for len(ask) > 0 && ask[0] < e.position-1 {
+			if try(ask[0]) {
+				return b, true
+			}
+			ask = ask[1:]
+		}
+		if try(e.position - 1) {
 			return b, true
 		}
 	}
-	b := l.searchGlobal(h, want, work)
-	if b.object != nil && want.Version == nil {
-		l.index.put(found{b.object, h.GNU, b.index, c})
-	}
-	return b, b.object != nil
-}
-
-// searchGlobal is lookup in the global scope.
-func (l *Linker) searchGlobal(h *loader.Hash, want loader.Want, work *int64) binding {
-	if len(l.index.filters) != len(l.global) {
-		l.index.filters = make([]loader.Filter, len(l.global))
-		for i, o := range l.global {
-			if o.dyn != nil {
-				l.index.filters[i] = o.dyn.Filter()
-			}
+	for _, i := range ask {
+		if try(i) {
+			break
 		}
 	}
-	for i := range l.index.filters {
-		if !l.index.filters[i].May(h.GNU) {
-			continue
-		}
-		if b, ok := lookup(l.global[i:i+1], nil, h, want, work); ok {
-			return b
-		}
-	}
-	*work -= int64(len(l.global))
-	return binding{}
+	return b, ok
 }
 
 // resolve finds what entry i of o's symbol table refers to.
@@ -246,7 +270,7 @@ func (l *Linker) search(o *object, h *loader.Hash, want loader.Want, c class, wo
 			return b, true
 		}
 	}
-	if b, ok := l.lookupGlobal(h, want, c, work); ok {
+	if b, ok := l.lookupGlobal(h, want, work); ok {
 		return b, true
 	}
 	if o.initial || o.deep {

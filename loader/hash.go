@@ -186,6 +186,17 @@ func (f *Filter) May(hash uint32) bool {
 	return word>>(hash&63)&(word>>(hash>>(f.shift&31)&63))&1 != 0
 }
 
+// HashedSymbols is the number of symbols in the GNU hash table.
+func (d *Dynamic) HashedSymbols() int { return len(d.gnu.chains) / 4 }
+
+// EachHash calls fn with the GNU hash of every symbol in that table. The lowest
+// bit is not part of it.
+func (d *Dynamic) EachHash(fn func(hash uint32)) {
+	for i := 0; i+4 <= len(d.gnu.chains); i += 4 {
+		fn(le.Uint32(d.gnu.chains[i:]))
+	}
+}
+
 // Want says what a look-up is for.
 type Want struct {
 	// Version is the version that the reference asks for, nil when it asks for
