@@ -373,7 +373,6 @@ TEXT ASYNC, NOSPLIT|NOFRAME, $0-8
 	VZEROUPPER
 	CLD
 	MOVL	$const_modeFull, core_mode(R11)
-	MOVQ	$0, F_OWNER(FS)
 	MOVQ	$0, F_CTX(FS)
 	RET
 

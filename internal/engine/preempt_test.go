@@ -301,10 +301,12 @@ func storm(t *testing.T, d time.Duration) {
 	time.AfterFunc(d, func() { stop.Store(true) })
 	var wg, shooters sync.WaitGroup
 	var runs, faults, interrupts, calls, shots atomic.Int64
-	for i := range 4 {
+	var watched [4]*Context
+	for i := range watched {
+		s, c := newGuest(t)
+		s.regs(guestIn).pattern(uint64(i) << 8)
+		watched[i] = c
 		wg.Go(func() {
-			s, c := newGuest(t)
-			s.regs(guestIn).pattern(uint64(i) << 8)
 			for !stop.Load() {
 				for _, name := range []string{"verify", "verifycalls"} {
 					start(c, name, 2000)
@@ -320,6 +322,7 @@ func storm(t *testing.T, d time.Duration) {
 						case ExitInterrupt:
 							interrupts.Add(1)
 							c.ClearInterrupt()
+							noHostAddress(t, c, s.regs(guestIn))
 							continue
 						case ExitReturn:
 							if c.Regs().RAX != 0 {
@@ -366,6 +369,14 @@ func storm(t *testing.T, d time.Duration) {
 		for range 100 { // the last spin must end too
 			victim.Interrupt()
 			time.Sleep(time.Millisecond)
+		}
+	})
+	shooters.Go(func() {
+		for i := 0; !stop.Load(); i++ {
+			watched[i%len(watched)].Interrupt()
+			for range i % 40 {
+				runtime.Gosched()
+			}
 		}
 	})
 	shooters.Go(func() {
@@ -416,6 +427,17 @@ func storm(t *testing.T, d time.Duration) {
 	t.Logf("%d runs, %d faults, %d interrupts, %d calls, %d signals", runs.Load(), faults.Load(), interrupts.Load(), calls.Load(), shots.Load())
 	if runs.Load() == 0 || faults.Load() == 0 {
 		t.Error("nothing was tested")
+	}
+}
+
+// noHostAddress: E-ADDR for a guest that was stopped anywhere, be it in the
+// middle of a trampoline that is served in assembly.
+func noHostAddress(t *testing.T, c *Context, in *guestRegs) {
+	r := c.Regs()
+	for i, v := range [...]uint64{r.RAX, r.RBX, r.RCX, r.RDX, r.RSI, r.RDI, r.RBP, 0, r.R8, r.R9, r.R10, r.R11, r.R12, r.R13, r.R14, r.RIP} {
+		if v>>32 != 0 && v>>32 != uint64(c.Base())>>32 && !slices.Contains(in.GPR[:], v) {
+			t.Errorf("E-ADDR: register %d (%s) is %#x at pc %#x", i, gprNames[i], v, uint32(r.RIP))
+		}
 	}
 }
 

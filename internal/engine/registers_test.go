@@ -160,6 +160,10 @@ func TestLeave(t *testing.T) {
 	want(t, c, ExitCall)
 	check("direction flag")
 	want(t, c, ExitReturn)
+	start(c, "x87live")
+	want(t, c, ExitCall)
+	check("x87 stack in use")
+	want(t, c, ExitReturn)
 	for _, name := range []string{"illegal", "x87fault", "simd"} {
 		start(c, name)
 		want(t, c, ExitFault)

@@ -242,6 +242,22 @@ function verifycalls
 	mov	$0x777, %eax
 4:	ret
 
+# Calls that are served in assembly, for ever.
+function ctlspin
+.p2align 5
+1:	call	ctl_depth
+	mov	$1, %edi
+	call	ctl_read
+	mov	$1, %edi
+	lea	1b(%rip), %esi
+	call	ctl_unwind
+	ud2
+
+# The same with calls of the host.
+function callspin
+1:	call	linux
+	jmp	1b
+
 function spin
 1:	jmp	1b
 
