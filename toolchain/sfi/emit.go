@@ -127,6 +127,7 @@ func (p *pass) emit() {
 	u := &p.unit
 	e := emitter{runLast: -1, delta: 8}
 	p.cfi.lastCall = false
+	first, last := p.ownCFI()
 	for i := range u.stmts {
 		st := &u.stmts[i]
 		if st.block >= 0 {
@@ -135,6 +136,9 @@ func (p *pass) emit() {
 			e.delta = e.st.hole()
 			e.runLast = -1
 			e.r11 = r11Unknown
+			if i > first && i <= last && !e.st.dyn {
+				p.cfaHere(8 + e.st.depth - e.delta)
+			}
 		}
 		if st.done {
 			continue
@@ -153,12 +157,58 @@ func (p *pass) emit() {
 			p.instruction(&e, i, st)
 			p.cfi.lastCall = st.class == cCall
 		}
+		switch {
+		case last < 0:
+		case i == first:
+			p.cfi.active = true
+			p.line(".cfi_startproc")
+			p.defCFA(0)
+			p.line(".cfi_undefined %rip")
+		case i == last:
+			p.line(".cfi_endproc")
+			p.cfi.active = false
+			p.cfi.out.reg = -1
+		}
 	}
 	if e.r11Lost {
 		for _, i := range e.r11Reads {
 			p.fail(&u.stmts[i], "r11 may have been overwritten by the pass before this use: take another register")
 		}
 	}
+}
+
+// ownCFI decides whether the pass writes the CFI for a function that has none,
+// as assembly by hand often: between which statements, or (0, -1). Without CFI
+// nobody could tell where the hole is.
+func (p *pass) ownCFI() (first, last int) {
+	u := &p.unit
+	first, last = -1, -1
+	if p.opt.native || u.name == "" || !u.begun {
+		return 0, -1
+	}
+	section := false // a section directive since the first statement
+	for i := range u.stmts {
+		st := &u.stmts[i]
+		switch st.kind {
+		case kLabel:
+			if first < 0 && st.sym >= 0 && p.entry(st.sym) {
+				first = i
+			}
+		case kDir:
+			if strings.HasPrefix(st.op, ".cfi_") && st.op != ".cfi_sections" {
+				return 0, -1
+			}
+			if first >= 0 && sectionDirective(st.op) {
+				section = true
+			}
+		case kInstr:
+			if first < 0 || section {
+				return 0, -1
+			}
+			last = i
+		}
+	}
+	return first, last
 }
 
 // position prints the place of a statement in the source, when it is not on

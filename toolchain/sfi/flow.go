@@ -321,18 +321,21 @@ func (p *pass) walk(bi int32) {
 // padStates gives landing pads the state of the calls that throw to them.
 func (p *pass) padStates() {
 	u := &p.unit
-	for _, pd := range p.pads {
-		t, r := &p.syms[pd.target], &p.syms[pd.region]
-		if t.unit != p.unitN || r.unit != p.unitN {
+	for i := range u.blocks {
+		st := &u.stmts[u.blocks[i].start]
+		if u.blocks[i].seen || st.kind != kLabel || st.sym < 0 || p.syms[st.sym].flags&symPad == 0 {
 			continue
 		}
-		b := u.stmts[t.stmt].block
-		if b < 0 || u.blocks[b].seen {
-			continue
-		}
-		if s, ok := p.callState(int(r.stmt)); ok {
-			p.reach(b, s, nil)
-			p.drain()
+		for _, region := range p.pads[st.sym] {
+			r := &p.syms[region]
+			if r.unit != p.unitN {
+				continue
+			}
+			if s, ok := p.callState(int(r.stmt)); ok {
+				p.reach(int32(i), s, nil)
+				p.drain()
+				break
+			}
 		}
 	}
 }

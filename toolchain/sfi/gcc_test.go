@@ -19,6 +19,14 @@ var gccMatrix = [][]string{
 	{"-Os", "-fno-asynchronous-unwind-tables", "-fPIC"},
 }
 
+// matrix is all of gccMatrix, or a part of it with -short.
+func matrix() [][]string {
+	if testing.Short() {
+		return gccMatrix[2:8]
+	}
+	return gccMatrix
+}
+
 // TestGCC compiles every C and C++ file of testdata in many ways and wants the
 // validator to accept what comes out.
 func TestGCC(t *testing.T) {
@@ -37,7 +45,7 @@ func TestGCC(t *testing.T) {
 				need(t, "g++-12")
 			}
 			dir := t.TempDir()
-			for _, flags := range gccMatrix {
+			for _, flags := range matrix() {
 				src, err := compile(dir, f, flags...)
 				if err != nil {
 					t.Fatal(err)

@@ -91,7 +91,7 @@ func TestRun(t *testing.T) {
 		t.Run(filepath.Base(f), func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			for _, flags := range gccMatrix {
+			for _, flags := range matrix() {
 				pie := "-pie"
 				if contains(flags, "-fno-pic") {
 					pie = "-no-pie"

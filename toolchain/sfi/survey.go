@@ -24,10 +24,6 @@ type symbol struct {
 	stmt  int32 // statement of that unit
 }
 
-// pad says that an exception thrown by the calls behind the label region (up
-// to the next label of its kind) continues at the label target.
-type pad struct{ target, region int32 }
-
 type section struct {
 	name  string
 	exec  bool
@@ -124,8 +120,10 @@ type pass struct {
 	nums    []symFlags       // numeric labels in order of their definition
 	numLast map[int]int32    // last definition so far
 	numNext map[int]symFlags // what forward references want of the next one
-	pads    []pad
-	sec     sections
+	// pads gives for each landing pad the labels at which the regions begin
+	// whose calls throw to it.
+	pads map[int32][]int32
+	sec  sections
 
 	unit  unit
 	out   []byte
@@ -148,6 +146,7 @@ func newPass(w io.Writer, src string, o Options) *pass {
 		symIdx:  make(map[string]int32, len(src)/400+64),
 		numLast: map[int]int32{},
 		numNext: map[int]symFlags{},
+		pads:    map[int32][]int32{},
 	}
 }
 
@@ -425,7 +424,7 @@ func (p *pass) lsda(e string, region int32) int32 {
 	t := p.sym(a)
 	p.syms[t].flags |= symTaken | symPad
 	if region >= 0 {
-		p.pads = append(p.pads, pad{target: t, region: region})
+		p.pads[t] = append(p.pads[t], region)
 	}
 	return region
 }
