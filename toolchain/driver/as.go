@@ -64,9 +64,6 @@ func parseAs(args []string) (*asOptions, error) {
 			return nil, fmt.Errorf("%s: the halite ABI is 64-bit only", a)
 		case a == "-g" || a == "--gen-debug" || strings.HasPrefix(a, "--gdwarf"):
 			o.debug = true
-			if v := strings.TrimPrefix(a, "--gdwarf-"); v != a && len(v) == 1 && v[0] >= '2' && v[0] <= '5' {
-				o.llvmArgs = append(o.llvmArgs, "-dwarf-version="+v)
-			}
 		case a == "-W" || a == "--no-warn":
 			o.llvmArgs = append(o.llvmArgs, "-no-warn")
 		case a == "--fatal-warnings":
@@ -168,7 +165,7 @@ func readInputs(names []string) ([]input, error) {
 func (o *asOptions) run(mc string, inputs []input) (int, error) {
 	out, commit, discard := temporary(o.out)
 	defer discard()
-	args := append([]string{"-triple=x86_64-unknown-linux-gnu", "-filetype=obj", "-o", out}, mcArgs...)
+	args := append([]string{"-triple=x86_64-unknown-linux-gnu", "-filetype=obj", "-dwarf-version=4", "-o", out}, mcArgs...)
 	args = append(args, o.llvmArgs...)
 	// Line information of the assembly source itself follows line markers.
 	lines := o.debug && !haveLines(inputs)

@@ -89,7 +89,14 @@ func compile(args []string) int {
 		}
 	}
 	out = append(out, "-D__halite__=1")
+	if q.debug {
+		// Before the user's options, whose level of detail then holds.
+		out = append(out, "-gdwarf-4")
+	}
 	out = append(out, args...)
+	if q.dwarf5 {
+		out = append(out, "-gdwarf-4")
+	}
 	out = append(out, abiFlags...)
 	return fail("cc", replace(gcc, out))
 }
@@ -103,7 +110,11 @@ type query struct {
 	nostdinc     bool
 	informs      bool // asks gcc about itself; needs no sysroot
 	printSysroot bool
-	answer       string // the whole answer to an option that is answered here
+	// Line tables are made by llvm-mc from gcc's directives. In DWARF 5 both
+	// would write strings to one section, each numbering them from its
+	// beginning; version 4 keeps them apart.
+	debug, dwarf5 bool
+	answer        string // the whole answer to an option that is answered here
 }
 
 // refused are options that can't be honoured, with the reason.
@@ -178,6 +189,9 @@ func scan(args []string) (query, error) {
 			i++
 		case a == "-nostdinc":
 			q.nostdinc = true
+		case strings.HasPrefix(a, "-g") && !strings.HasPrefix(a, "-gno-"):
+			q.debug = q.debug || a != "-g0"
+			q.dwarf5 = q.dwarf5 || a == "-gdwarf" || strings.HasPrefix(a, "-gdwarf-") && a != "-gdwarf-4" && a != "-gdwarf-3" && a != "-gdwarf-2"
 		case a == "-dumpmachine":
 			q.answer = toolchain.Triple
 		case a == "-print-multiarch" || a == "--print-multiarch":

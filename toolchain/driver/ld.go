@@ -23,6 +23,9 @@ var ldABI = []string{
 	"-z", "max-page-size=4096", "-z", "common-page-size=4096",
 	"-z", "noexecstack",
 	"--eh-frame-hdr",
+	// As GNU ld does: a section stays whose bounds the program asks for with
+	// __start_ and __stop_ symbols.
+	"-z", "nostart-stop-gc",
 }
 
 // ldValue are linker options whose value is the next argument.

@@ -82,7 +82,7 @@ func buildPython(j *job) error {
 		return err
 	}
 	j.logf("compiling CPython (%d jobs)", j.Jobs)
-	if err := j.run(dir, env, "make", fmt.Sprintf("-j%d", j.Jobs), "python"); err != nil {
+	if err := j.run(dir, env, "make", fmt.Sprintf("-j%d", j.Jobs), "python", "pybuilddir.txt"); err != nil {
 		return err
 	}
 	bin := filepath.Join(j.install, "bin")
@@ -102,9 +102,16 @@ func buildPython(j *job) error {
 		}
 	}
 	// configure's findings, which sysconfig reads.
-	found, err := filepath.Glob(filepath.Join(dir, "build", "lib*", "_sysconfigdata*.py"))
+	data, err := os.ReadFile(filepath.Join(dir, "pybuilddir.txt"))
 	if err != nil {
 		return err
+	}
+	found, err := filepath.Glob(filepath.Join(dir, strings.TrimSpace(string(data)), "_sysconfigdata*.py"))
+	if err != nil {
+		return err
+	}
+	if len(found) == 0 {
+		return fmt.Errorf("no _sysconfigdata in %s", strings.TrimSpace(string(data)))
 	}
 	if err := j.put("lib/python3.11", 0o644, found...); err != nil {
 		return err

@@ -69,13 +69,18 @@ func (b *build) builtins() error {
 		commands = append(commands, append(append([]string{}, common...), "-o", obj, src))
 	}
 	// Programs (crtbegin.o), static programs (crtbeginT.o), and what is
-	// position independent (crtbeginS.o): only libraries are unloaded.
+	// position independent (crtbeginS.o): only libraries are unloaded. The
+	// rest gcc links for -ffast-math and -mpc32, -mpc64, -mpc80.
 	for _, crt := range []struct{ src, out, define string }{
 		{"crtbegin.c", "crtbegin.o", "PROGRAM"},
 		{"crtbegin.c", "crtbeginT.o", "PROGRAM"},
 		{"crtbegin.c", "crtbeginS.o", "LIBRARY"},
 		{"crtend.c", "crtend.o", "PROGRAM"},
 		{"crtend.c", "crtendS.o", "LIBRARY"},
+		{"crtfastmath.c", "crtfastmath.o", "PROGRAM"},
+		{"crtprec.c", "crtprec32.o", "PRECISION=0x000"},
+		{"crtprec.c", "crtprec64.o", "PRECISION=0x200"},
+		{"crtprec.c", "crtprec80.o", "PRECISION=0x300"},
 	} {
 		commands = append(commands, append(append([]string{}, common...), "-D"+crt.define,
 			"-o", filepath.Join(b.lib(), crt.out), filepath.Join(dir, crt.src)))

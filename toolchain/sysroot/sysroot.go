@@ -291,9 +291,8 @@ func (b *build) unpack() error {
 			return err
 		}
 	}
-	// Mathematics in C with inline x87 and SSE; the assembly files stay out,
-	// musl has the same functions in C.
-	math, err := filepath.Glob(filepath.Join(b.musl(), "src/math/x86_64/*.c"))
+	// Mathematics with x87 and SSE, in C and in assembly: the pass takes both.
+	math, err := filepath.Glob(filepath.Join(b.musl(), "src/math/x86_64/*.[cs]"))
 	if err != nil {
 		return err
 	}
