@@ -1195,6 +1195,11 @@ func (p *pass) dispatch(e *emitter, i int, o *operand) bool {
 		if n > 8 || st.eff != effNone || st.lostFP {
 			return false
 		}
+		for _, o := range u.operands(st) {
+			if _, _, local := numericRef(o.disp); local {
+				return false // means another label in another place
+			}
+		}
 		switch st.class {
 		case cJmp:
 			if !u.ops[st.ops].star || st.pfx&pfxNotrack == 0 {
@@ -1359,7 +1364,7 @@ func (p *pass) stackOp(e *emitter, st *stmt, ops []operand) {
 	case effDyn:
 		p.moveSP(e, -e.delta)
 		p.plain(e, st, ops)
-		p.dynamic(e)
+		e.delta = 0
 	}
 }
 
@@ -1404,8 +1409,6 @@ func (p *pass) cfaHere(off int64) {
 	}
 }
 
-func (p *pass) dynamic(e *emitter) { e.delta = 0 }
-
 func (p *pass) lea(e *emitter, i int, st *stmt, ops []operand) {
 	if len(ops) != 2 || ops[0].kind != opMem || ops[1].kind != opReg {
 		p.fail(st, "operands not understood")
@@ -1427,7 +1430,7 @@ func (p *pass) lea(e *emitter, i int, st *stmt, ops []operand) {
 		p.str("\tleaq\t")
 		p.addr(e, m)
 		p.str(", %r14\n")
-		p.dynamic(e)
+		e.delta = 0
 		return
 	}
 	if m.base == rip {

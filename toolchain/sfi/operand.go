@@ -20,7 +20,6 @@ const (
 	classY    = 10 << 8
 	classMM   = 11 << 8
 	classST   = 12 << 8
-	classBad  = 13 << 8 // registers that no sandboxed code may name
 
 	rip reg = classIP
 	eip reg = classIP | 1
