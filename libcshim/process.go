@@ -103,7 +103,9 @@ type Process struct {
 	linker  *ld.Linker
 	exe     string
 	started time.Time
-	cpu0    time.Duration // CPU time of the host process when this one began
+	// monotonic0 is CLOCK_MONOTONIC at that moment.
+	monotonic0 int64
+	cpu0       time.Duration // CPU time of the host process when this one began
 
 	mu    sync.Mutex
 	cwd   string
@@ -141,13 +143,14 @@ func NewProcess(cfg Config) (*Process, error) {
 	if len(cfg.Args) == 0 {
 		cfg.Args = []string{cfg.Program}
 	}
-	p := &Process{cfg: cfg, ns: cfg.Namespace, cwd: "/", umask: 0o022, started: time.Now()}
+	p := &Process{cfg: cfg, ns: cfg.Namespace, cwd: "/", umask: 0o022}
 	p.tracer = newTracer(cfg.Trace)
 	p.fds.limit = cfg.MaxFiles
 	if p.fds.limit <= 0 {
 		p.fds.limit = defaultMaxFiles
 	}
 	p.cpu0 = cpuTime()
+	p.started, p.monotonic0 = time.Now(), monotonic()
 	dom, err := runtime.NewDomain(runtime.Config{
 		MaxMemory: cfg.MaxMemory, MaxThreads: cfg.MaxThreads, ControlStackSize: cfg.ControlStackSize,
 		Personality: p,

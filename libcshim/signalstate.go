@@ -260,11 +260,11 @@ func (k *task) handOver() {
 	}
 }
 
-// recheck kicks a task that has something to deliver. The caller holds the
-// lock.
+// recheck sees to it that the calling task delivers what it now can. The caller
+// holds the lock.
 func (k *task) recheck() {
 	if (k.sig.pending.set|k.p.signals.pending.set)&^k.sig.mask != 0 {
-		k.t.Kick()
+		k.t.Attend()
 	}
 }
 

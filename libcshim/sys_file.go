@@ -2,6 +2,9 @@ package libcshim
 
 import (
 	"golang.org/x/sys/unix"
+
+	"github.com/halite-run/halite/internal/cage"
+	"github.com/halite-run/halite/libcshim/namespace"
 )
 
 // withFile looks a descriptor up for the time of f.
@@ -48,6 +51,10 @@ const ownPosition = -1
 // readv reads into pieces of guest memory, chunk by chunk. What was read before
 // an error counts.
 func (k *task) readv(o *openFile, vecs []vec, off int64) (int64, error) {
+	if d, ok := namespace.Unwrap(o.file).(namespace.Direct); ok {
+		n, err := d.ReadVec(k.direct(vecs), off)
+		return int64(n), err
+	}
 	buf := chunks.Get().(*[chunkSize]byte)
 	defer chunks.Put(buf)
 	var total int64
@@ -91,6 +98,23 @@ func (k *task) readv(o *openFile, vecs []vec, off int64) (int64, error) {
 	return total, nil
 }
 
+// direct turns pieces of guest memory into addresses for the kernel. It is the
+// one place where a guest's address becomes one of the host's outside safemem:
+// each piece is cut at the end of the sandbox, whose whole range is the cage's
+// as long as the domain lives, so that the kernel meets the guest's pages or
+// EFAULT.
+func (k *task) direct(vecs []vec) []namespace.IOVec {
+	list := make([]namespace.IOVec, len(vecs))
+	base := k.p.mem.Base()
+	for i, v := range vecs {
+		list[i] = namespace.IOVec{
+			Addr: base + uintptr(v.addr),
+			Len:  uintptr(min(v.len, cage.Size-uint64(v.addr))),
+		}
+	}
+	return list
+}
+
 // stream reports whether a read is over after the first piece.
 func (o *openFile) stream() bool {
 	_, err := o.file.Seek(0, unix.SEEK_CUR)
@@ -100,6 +124,10 @@ func (o *openFile) stream() bool {
 // writev writes pieces of guest memory. Small pieces are gathered, so that a
 // vector is one write and a record of a pipe stays in one piece.
 func (k *task) writev(o *openFile, vecs []vec, off int64) (int64, error) {
+	if d, ok := namespace.Unwrap(o.file).(namespace.Direct); ok {
+		n, err := d.WriteVec(k.direct(vecs), off)
+		return int64(n), err
+	}
 	buf := chunks.Get().(*[chunkSize]byte)
 	defer chunks.Put(buf)
 	var total int64

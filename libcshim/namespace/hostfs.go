@@ -197,7 +197,12 @@ func (h *hostFS) fit(fd int) error {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return err
 	}
-	if ok, known := h.verdicts.Load(st.Dev); known {
+	return h.fitDevice(fd, st.Dev)
+}
+
+// fitDevice is fit for a file whose device number is known.
+func (h *hostFS) fitDevice(fd int, dev uint64) error {
+	if ok, known := h.verdicts.Load(dev); known {
 		if ok.(bool) {
 			return nil
 		}
@@ -208,7 +213,7 @@ func (h *hostFS) fit(fd int) error {
 		return err
 	}
 	ok := !pseudoFileSystems[int64(uint32(fs.Type))]
-	h.verdicts.Store(st.Dev, ok)
+	h.verdicts.Store(dev, ok)
 	if !ok {
 		return unix.EACCES
 	}
@@ -235,7 +240,13 @@ func (h *hostFS) stat(st *unix.Stat_t) Stat {
 	return s
 }
 
+// Lstat of a longer name opens it as O_PATH, which is one walk of the kernel.
 func (h *hostFS) Lstat(name string) (s Stat, err error) {
+	if h.only == "" && !noOpenat2.Load() && strings.IndexByte(name, '/') >= 0 {
+		if s, err = h.lstatAtOnce(name); err != unix.EAGAIN {
+			return s, err
+		}
+	}
 	err = h.in(name, func(dir int, base string) error {
 		var st unix.Stat_t
 		if err := fstatat(dir, base, &st); err != nil {
@@ -245,6 +256,43 @@ func (h *hostFS) Lstat(name string) (s Stat, err error) {
 		return nil
 	})
 	return s, err
+}
+
+// lstatAtOnce is EAGAIN when the other way must be taken.
+func (h *hostFS) lstatAtOnce(name string) (s Stat, err error) {
+	raw, err := h.root.SyscallConn()
+	if err != nil {
+		return s, errno(err)
+	}
+	var result error
+	if err := raw.Control(func(root uintptr) {
+		how := unix.OpenHow{
+			Flags:   unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC,
+			Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
+		}
+		fd, err := ignoringEINTR(func() (int, error) { return unix.Openat2(int(root), name, &how) })
+		switch err {
+		case nil:
+		case unix.ENOSYS, unix.EPERM:
+			noOpenat2.Store(true)
+			result = unix.EAGAIN
+			return
+		default:
+			result = err
+			return
+		}
+		defer unix.Close(fd)
+		var st unix.Stat_t
+		if result = unix.Fstat(fd, &st); result != nil {
+			return
+		}
+		if result = h.fitDevice(fd, st.Dev); result == nil {
+			s = h.stat(&st)
+		}
+	}); err != nil {
+		return s, unix.ENOENT
+	}
+	return s, result
 }
 
 func fstatat(dir int, base string, st *unix.Stat_t) error {
@@ -293,7 +341,7 @@ func (h *hostFS) Open(name string, flags int, perm uint32) (f File, err error) {
 		if err != nil {
 			return err
 		}
-		f = &hostFile{fs: h, f: os.NewFile(uintptr(fd), name)}
+		f = &hostFile{fs: h, fd: fd}
 		return nil
 	})
 	return f, err
@@ -350,7 +398,7 @@ func (h *hostFS) open(dir int, base string, flags int, perm uint32) (int, error)
 		}
 		if err = unix.Fstat(fd, &st); err == nil {
 			if err = ordinary(&st); err == nil {
-				err = h.fit(fd)
+				err = h.fitDevice(fd, st.Dev)
 			}
 		}
 		if err != nil {
@@ -480,85 +528,59 @@ func statfs(fd int) (Statfs, error) {
 }
 
 // hostFile is an open regular file or directory of the host. The position is the
-// kernel's.
+// kernel's. Whoever uses it holds a reference of its open file, so that Close
+// comes last.
 type hostFile struct {
 	fs *hostFS
-	f  *os.File
+	fd int
+
+	mu sync.Mutex
+	f  *os.File // owns fd once it is set
 }
 
 // HostFile gives the file for mapping.
-func (h *hostFile) HostFile() *os.File { return h.f }
+func (h *hostFile) HostFile() *os.File {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.f == nil {
+		h.f = os.NewFile(uintptr(h.fd), "file of the guest")
+	}
+	return h.f
+}
 
 // Guarded is true: the kernel knows how it was opened.
 func (h *hostFile) Guarded() bool { return true }
 
-// control calls op with the descriptor held open.
-func (h *hostFile) control(op func(fd int) error) error {
-	raw, err := h.f.SyscallConn()
-	if err != nil {
-		return errno(err)
-	}
-	var result error
-	if err := raw.Control(func(fd uintptr) { result = op(int(fd)) }); err != nil {
-		return unix.EBADF
-	}
-	return result
-}
-
 func (h *hostFile) Read(p []byte) (int, error) {
-	n, err := h.f.Read(p)
-	return n, errno(err)
-}
-
-func (h *hostFile) Write(p []byte) (int, error) {
-	n, err := h.f.Write(p)
-	if n > 0 {
-		return n, nil
-	}
-	return n, errno(err)
-}
-
-func (h *hostFile) ReadAt(p []byte, off int64) (int, error) {
-	if off < 0 {
-		return 0, unix.EINVAL
-	}
-	n, err := h.f.ReadAt(p, off)
-	if n > 0 {
-		return n, nil
-	}
-	return n, errno(err)
-}
-
-func (h *hostFile) WriteAt(p []byte, off int64) (n int, err error) {
-	if off < 0 {
-		return 0, unix.EINVAL
-	}
-	// Not os.File.WriteAt: that refuses files opened for appending.
-	err = h.control(func(fd int) error {
-		n, err = ignoringEINTR(func() (int, error) { return unix.Pwrite(fd, p, off) })
-		return err
-	})
+	n, err := ignoringEINTR(func() (int, error) { return unix.Read(h.fd, p) })
 	return max(n, 0), err
 }
 
-func (h *hostFile) Seek(off int64, whence int) (pos int64, err error) {
-	err = h.control(func(fd int) error {
-		pos, err = unix.Seek(fd, off, whence)
-		return err
-	})
-	return pos, err
+func (h *hostFile) Write(p []byte) (int, error) {
+	n, err := ignoringEINTR(func() (int, error) { return unix.Write(h.fd, p) })
+	return max(n, 0), err
 }
 
-func (h *hostFile) Stat() (s Stat, err error) {
-	err = h.control(func(fd int) error {
-		var st unix.Stat_t
-		if err := unix.Fstat(fd, &st); err != nil {
-			return err
-		}
-		s = h.fs.stat(&st)
-		return nil
-	})
-	return s, err
+func (h *hostFile) ReadAt(p []byte, off int64) (int, error) {
+	n, err := ignoringEINTR(func() (int, error) { return unix.Pread(h.fd, p, off) })
+	return max(n, 0), err
+}
+
+func (h *hostFile) WriteAt(p []byte, off int64) (int, error) {
+	n, err := ignoringEINTR(func() (int, error) { return unix.Pwrite(h.fd, p, off) })
+	return max(n, 0), err
+}
+
+func (h *hostFile) Seek(off int64, whence int) (int64, error) {
+	return unix.Seek(h.fd, off, whence)
+}
+
+func (h *hostFile) Stat() (Stat, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(h.fd, &st); err != nil {
+		return Stat{}, err
+	}
+	return h.fs.stat(&st), nil
 }
 
 // Offsets in struct linux_dirent64.
@@ -570,51 +592,48 @@ const (
 )
 
 func (h *hostFile) ReadDir() (list []Dirent, err error) {
-	err = h.control(func(fd int) error {
-		if _, err := unix.Seek(fd, 0, 0); err != nil {
-			return err
+	if _, err := unix.Seek(h.fd, 0, 0); err != nil {
+		return nil, err
+	}
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := ignoringEINTR(func() (int, error) { return syscall.Getdents(h.fd, buf) })
+		if err != nil {
+			return nil, err
 		}
-		buf := make([]byte, 32<<10)
-		for {
-			n, err := ignoringEINTR(func() (int, error) { return syscall.Getdents(fd, buf) })
-			if err != nil {
-				return err
-			}
-			if n <= 0 {
-				return nil
-			}
-			for rest := buf[:n]; len(rest) > direntName; {
-				length := int(binary.NativeEndian.Uint16(rest[direntReclen:]))
-				if length <= direntName || length > len(rest) {
-					return unix.EIO
-				}
-				name := string(rest[direntName:length])
-				if i := strings.IndexByte(name, 0); i >= 0 {
-					name = name[:i]
-				}
-				if name != "." && name != ".." {
-					list = append(list, Dirent{
-						Ino: binary.NativeEndian.Uint64(rest[direntIno:]), Type: rest[direntType], Name: name,
-					})
-				}
-				rest = rest[length:]
-			}
+		if n <= 0 {
+			return list, nil
 		}
-	})
-	return list, err
+		for rest := buf[:n]; len(rest) > direntName; {
+			length := int(binary.NativeEndian.Uint16(rest[direntReclen:]))
+			if length <= direntName || length > len(rest) {
+				return nil, unix.EIO
+			}
+			name := string(rest[direntName:length])
+			if i := strings.IndexByte(name, 0); i >= 0 {
+				name = name[:i]
+			}
+			if name != "." && name != ".." {
+				list = append(list, Dirent{
+					Ino: binary.NativeEndian.Uint64(rest[direntIno:]), Type: rest[direntType], Name: name,
+				})
+			}
+			rest = rest[length:]
+		}
+	}
 }
 
 func (h *hostFile) Truncate(size int64) error {
-	if size < 0 {
-		return unix.EINVAL
-	}
-	return errno(h.f.Truncate(size))
+	_, err := ignoringEINTR(func() (int, error) { return 0, unix.Ftruncate(h.fd, size) })
+	return err
 }
 
-func (h *hostFile) Sync() error { return errno(h.f.Sync()) }
-func (h *hostFile) Chmod(mode uint32) error {
-	return h.control(func(fd int) error { return unix.Fchmod(fd, mode&0o777) })
+func (h *hostFile) Sync() error {
+	_, err := ignoringEINTR(func() (int, error) { return 0, unix.Fsync(h.fd) })
+	return err
 }
+
+func (h *hostFile) Chmod(mode uint32) error { return unix.Fchmod(h.fd, mode&0o777) }
 
 func (h *hostFile) Chown(uid, gid int) error {
 	st, err := h.Stat()
@@ -625,18 +644,28 @@ func (h *hostFile) Chown(uid, gid int) error {
 }
 
 func (h *hostFile) SetAppend(on bool) error {
-	return h.control(func(fd int) error {
-		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
-		if err != nil {
-			return err
-		}
-		flags &^= unix.O_APPEND
-		if on {
-			flags |= unix.O_APPEND
-		}
-		_, err = unix.FcntlInt(uintptr(fd), unix.F_SETFL, flags)
+	flags, err := unix.FcntlInt(uintptr(h.fd), unix.F_GETFL, 0)
+	if err != nil {
 		return err
-	})
+	}
+	flags &^= unix.O_APPEND
+	if on {
+		flags |= unix.O_APPEND
+	}
+	_, err = unix.FcntlInt(uintptr(h.fd), unix.F_SETFL, flags)
+	return err
 }
 
-func (h *hostFile) Close() error { return errno(h.f.Close()) }
+func (h *hostFile) Close() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	fd := h.fd
+	h.fd = -1
+	switch {
+	case fd < 0:
+		return nil
+	case h.f != nil:
+		return errno(h.f.Close())
+	}
+	return unix.Close(fd)
+}

@@ -111,6 +111,17 @@ type HostBacked interface {
 	Guarded() bool
 }
 
+// An IOVec is a piece of this process's memory, for the kernel to read or write:
+// an address inside a sandbox, where a bad page is EFAULT and no harm.
+type IOVec struct{ Addr, Len uintptr }
+
+// A Direct file moves bytes between the kernel and memory of a sandbox without a
+// copy in between. off is -1 for the file's own position.
+type Direct interface {
+	ReadVec(v []IOVec, off int64) (int, error)
+	WriteVec(v []IOVec, off int64) (int, error)
+}
+
 // Unsupported answers every method of File as an object that is neither a
 // regular file nor a directory would. Embed it.
 type Unsupported struct{}

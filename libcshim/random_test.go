@@ -1,0 +1,120 @@
+package libcshim
+
+import (
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/halite-run/halite/internal/cage"
+)
+
+// TestRandomCalls makes calls with arguments as a hostile guest would choose
+// them, on a process whose program does not run. Nothing may panic, block for
+// good, or reach the host's files. HALITE_RANDOM_SECONDS makes it longer.
+func TestRandomCalls(t *testing.T) {
+	prog := scenes(t)
+	limit := time.Second
+	if s, err := strconv.Atoi(os.Getenv("HALITE_RANDOM_SECONDS")); err == nil {
+		limit = time.Duration(s) * time.Second
+	}
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	calls, processes := 0, 0
+	for end := time.Now().Add(limit); time.Now().Before(end); processes++ {
+		calls += randomCalls(t, prog, rnd, end)
+	}
+	t.Logf("%d calls of %d processes", calls, processes)
+}
+
+func randomCalls(t *testing.T, prog string, rnd *rand.Rand, end time.Time) int {
+	t.Helper()
+	dir := t.TempDir()
+	r := scene(t, prog, "h")
+	r.cfg.Namespace = newTree(t, prog, dir)
+	r.cfg.MaxMemory = 256 << 20
+	r.cfg.MaxThreads = 20
+	p, err := NewProcess(r.cfg)
+	check(t, err)
+	defer p.Close()
+	data, err := p.dom.Cage().Map(0, 1<<16, cage.ProtRead|cage.ProtWrite, cage.Hint)
+	check(t, err)
+	names := []string{"/tmp/a", "/tmp/b/c", "/w/a", "/w/b", "..", "../../../etc", "/dev/fd/3", "/proc/self/fd/0", "/w/../tmp", "a", "", "/w/a/../..", "/dev/full"}
+	at := data
+	var paths []uint64
+	for _, n := range names {
+		check(t, p.mem.Write(at, append([]byte(n), 0)))
+		paths = append(paths, uint64(at))
+		at += 64
+	}
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(300 * time.Microsecond):
+				p.main.Kick()
+			}
+		}
+	}()
+	value := func() uint64 {
+		switch rnd.IntN(12) {
+		case 0:
+			return paths[rnd.IntN(len(paths))]
+		case 1, 2:
+			return uint64(data) + uint64(rnd.IntN(1<<16))
+		case 3:
+			return uint64(rnd.IntN(12))
+		case 4:
+			return 1<<uint(rnd.IntN(64)) - uint64(rnd.IntN(3))
+		case 5:
+			return ^uint64(rnd.IntN(200))
+		case 6:
+			return uint64(data) &^ 4095
+		case 7:
+			return uint64(rnd.IntN(64)) * 4096
+		case 8:
+			return rnd.Uint64()
+		case 9:
+			return uint64(rnd.IntN(1 << 12))
+		case 10:
+			return uint64(rnd.Uint32())
+		}
+		return 0
+	}
+	n := 0
+	for ; n < 3000 && !p.main.Exiting() && time.Now().Before(end); n++ {
+		nr := uint64(rnd.IntN(maxLinuxCall))
+		if rnd.IntN(20) == 0 {
+			nr = 0x4000 + uint64(rnd.IntN(32))
+		}
+		switch nr {
+		case unix.SYS_EXIT_GROUP, unix.SYS_EXIT, unix.SYS_KILL, unix.SYS_TKILL, unix.SYS_TGKILL, unix.SYS_RT_SIGRETURN, sysUnmapExit:
+			if rnd.IntN(200) != 0 {
+				continue
+			}
+		}
+		a := args{value(), value(), value(), value(), value(), value()}
+		start := time.Now()
+		r := p.Syscall(p.main, nr, a)
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("call %d %v took %v", nr, a, took)
+		}
+		if r < 0 && r < -4096 || r > 1<<62 && nr != unix.SYS_LSEEK {
+			t.Errorf("call %d %v = %d", nr, a, r)
+		}
+		// As the runtime does between two calls.
+		p.main.SetProgress(nil)
+		drain(p)
+	}
+	return n
+}
+
+// drain forgets that the thread was kicked.
+func drain(p *Process) { p.main.Calm() }
