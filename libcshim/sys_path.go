@@ -73,9 +73,7 @@ func (k *task) open(dirfd, addr, flagsArg, mode uint64) (int64, error) {
 		return k.dupFrom(d.FD, 0, flags&unix.O_CLOEXEC != 0)
 	}
 	o := newOpenFile(f, path, flags)
-	if st, err := f.Stat(); err == nil {
-		o.isDir = st.IsDir()
-	}
+	o.isDir = namespace.IsDir(f)
 	fd, err := k.p.fds.add(o, 0, flags&unix.O_CLOEXEC != 0)
 	if err != nil {
 		_ = o.release()

@@ -336,6 +336,11 @@ func (h *hostFS) Access(name string, mode uint32) error {
 const hostOpenFlags = unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
 
 func (h *hostFS) Open(name string, flags int, perm uint32) (f File, err error) {
+	if h.only == "" && flags&unix.O_CREAT == 0 && !noOpenat2.Load() {
+		if f, err = h.openAtOnce(name, flags); err != unix.EAGAIN {
+			return f, err
+		}
+	}
 	err = h.in(name, func(dir int, base string) error {
 		fd, err := h.open(dir, base, flags, perm&0o777)
 		if err != nil {
@@ -345,6 +350,46 @@ func (h *hostFS) Open(name string, flags int, perm uint32) (f File, err error) {
 		return nil
 	})
 	return f, err
+}
+
+// openAtOnce opens what is there with one walk of the kernel. The namespace has
+// looked at it a moment ago, so that a device is not opened but in a race, and
+// then without waiting (O_NONBLOCK) and not for the guest. EAGAIN means that the
+// other way must be taken.
+func (h *hostFS) openAtOnce(name string, flags int) (f File, err error) {
+	raw, err := h.root.SyscallConn()
+	if err != nil {
+		return nil, errno(err)
+	}
+	var result error
+	if err := raw.Control(func(root uintptr) {
+		how := unix.OpenHow{
+			Flags:   uint64(flags | hostOpenFlags),
+			Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
+		}
+		fd, err := ignoringEINTR(func() (int, error) { return unix.Openat2(int(root), name, &how) })
+		if err != nil {
+			// Refused for a flag, or by a filter: the other way finds out.
+			if result = err; err == unix.ENOSYS || err == unix.EPERM || err == unix.EINVAL {
+				result = unix.EAGAIN
+			}
+			return
+		}
+		var st unix.Stat_t
+		if result = unix.Fstat(fd, &st); result == nil {
+			if result = ordinary(&st); result == nil {
+				result = h.fitDevice(fd, st.Dev)
+			}
+		}
+		if result != nil {
+			unix.Close(fd)
+			return
+		}
+		f = &hostFile{fs: h, fd: fd}
+	}); err != nil {
+		return nil, unix.ENOENT
+	}
+	return f, result
 }
 
 func (h *hostFS) open(dir int, base string, flags int, perm uint32) (int, error) {

@@ -128,6 +128,13 @@ func (n *Namespace) open(p place, flags int, perm uint32) (File, error) {
 	if flags&unix.O_CREAT != 0 && flags&unix.O_EXCL != 0 {
 		return nil, unix.EEXIST
 	}
+	if !p.stat.IsRegular() && flags&unix.O_PATH == 0 && !p.offersDevices() {
+		// Not even opened: that alone does something to some devices.
+		st := unix.Stat_t{Mode: p.stat.Mode}
+		if err := ordinary(&st); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case p.stat.IsSymlink():
 		if flags&unix.O_PATH != 0 {
@@ -150,6 +157,12 @@ func (n *Namespace) open(p place, flags int, perm uint32) (File, error) {
 		return &pathFile{stat: p.stat}, nil
 	}
 	return n.wrap(p, flags&^(unix.O_CREAT|unix.O_EXCL), perm)
+}
+
+// offersDevices reports whether p is in a tree whose devices are made by us.
+func (p *place) offersDevices() bool {
+	_, ok := p.m.fs.(*genFS)
+	return ok
 }
 
 // wrap opens p in its mount and gives directories the view of the namespace.
@@ -402,6 +415,12 @@ func Unwrap(f File) File {
 		}
 		f = u.Unwrap()
 	}
+}
+
+// IsDir reports whether an open file is a directory.
+func IsDir(f File) bool {
+	_, ok := f.(*dirFile)
+	return ok
 }
 
 // dirFile is an open directory: the entries of its mount and the mounts in it.
