@@ -113,8 +113,17 @@ func buildPython(j *job) error {
 	if len(found) == 0 {
 		return fmt.Errorf("no _sysconfigdata in %s", strings.TrimSpace(string(data)))
 	}
-	if err := j.put("lib/python3.11", 0o644, found...); err != nil {
-		return err
+	// Debian's library asks for it by a name without the system in it; the
+	// configure script in the package is the original one, which has it.
+	for _, file := range found {
+		name := strings.Replace(filepath.Base(file), "_linux_", "_", 1)
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(lib, name), data, 0o644); err != nil {
+			return err
+		}
 	}
 	if err := os.MkdirAll(filepath.Join(lib, "lib-dynload"), 0o755); err != nil {
 		return err
