@@ -110,6 +110,7 @@ func trace(t *testing.T, mode string, sig syscall.Signal) int {
 	cmd := exec.Command(os.Args[0], "-test.run=^TestStepChild$", "-test.v")
 	cmd.Env = append(os.Environ(), "HALITE_STEP="+mode, "HALITE_CHILD=step",
 		"GODEBUG=asyncpreemptoff=1", "GOGC=off") // no signals but ours, mostly
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -122,7 +123,7 @@ func trace(t *testing.T, mode string, sig syscall.Signal) int {
 		t.Fatal(err)
 	}
 	var stuck atomic.Bool
-	alarm := time.AfterFunc(2*time.Minute, func() {
+	alarm := time.AfterFunc(time.Minute, func() {
 		stuck.Store(true)
 		cmd.Process.Kill()
 	})
