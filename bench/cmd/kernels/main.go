@@ -331,7 +331,7 @@ func spread(v []float64) float64 {
 
 // library are the kernels that measure the C library's string functions rather than
 // compiled code; ours are faster than musl's.
-var library = []string{"memory", "strings", "quicksort", "hash"}
+var library = []string{"memory", "strings", "quicksort", "nfa"}
 
 func table(w *bytes.Buffer, title string, list []*subject) {
 	if len(list) == 0 {
