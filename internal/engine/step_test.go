@@ -154,7 +154,10 @@ func trace(t *testing.T, mode string, sig syscall.Signal) int {
 
 	end := func() {
 		cmd.Process.Kill()
-		tr.cont(0)
+		// A traced thread's end is its tracer's to collect; until then the
+		// process can not be waited for.
+		for tr.cont(0); tr.wait() == nil; tr.cont(0) {
+		}
 		cmd.Wait()
 	}
 	n, stride := 0, 1
