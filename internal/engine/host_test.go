@@ -156,7 +156,7 @@ func TestExec(t *testing.T) {
 func TestThreads(t *testing.T) {
 	s := newSandbox(t)
 	before := len(threads(t))
-	for range 20 {
+	for range 5 {
 		var wg sync.WaitGroup
 		for range 10 {
 			c, err := NewContext(s.Base(), ContextOptions{ControlStackSize: 4096})
