@@ -92,7 +92,7 @@ type Config struct {
 	Trace     io.Writer
 	LinkTrace func(string)
 
-	MaxMemory  uint64 // bytes of writable memory; 0: what fits the sandbox
+	MaxMemory  uint64 // bytes of code and of writable memory; 0: what fits the sandbox
 	MaxThreads int    // 0: 4096
 	MaxFiles   int    // open descriptors; 0: 1024
 	StackSize  int    // bytes of the first thread's stack; 0: 8 MiB

@@ -14,7 +14,7 @@ import (
 
 // Config describes a domain. The zero value is usable.
 type Config struct {
-	// MaxMemory bounds the bytes of writable memory; 0 means the whole
+	// MaxMemory bounds the bytes of code and of writable memory; 0 means the whole
 	// address space.
 	MaxMemory uint64
 	// MaxThreads bounds the threads alive at once; 0 means 4096.

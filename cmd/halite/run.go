@@ -90,7 +90,7 @@ func runMain(args []string) int {
 	traceFile := f.String("trace-file", "", "write every system call to a `file`")
 	linkTrace := f.Bool("trace-link", false, "show what the dynamic linker does on standard error")
 	timeout := f.Duration("timeout", 0, "stop the program after this `duration`")
-	memory := f.Uint64("max-memory", 0, "`MiB` of writable memory that the program may have")
+	memory := f.Uint64("max-memory", 0, "`MiB` of code and writable memory that the program may have")
 	threads := f.Int("max-threads", 0, "`number` of threads that it may have")
 	if code := parse(f, args); code >= 0 {
 		return code

@@ -43,7 +43,7 @@ type Mapping struct {
 // Config sets the limits of a cage.
 type Config struct {
 	Trampolines *Text  // engine.Trampolines()
-	MaxMemory   uint64 // bytes that are or were writable; 0 = no limit but Size
+	MaxMemory   uint64 // bytes of text, and of what is or was writable; 0 = no limit but Size
 	MaxMappings int    // entries of the map; 0 = 8192
 }
 
@@ -524,7 +524,7 @@ func (c *Cage) MapText(off uint32, t *Text) error {
 	if !t.retain() {
 		return fmt.Errorf("%w: the text was released", ErrInvalid)
 	}
-	e := interval{start: start, end: end, prot: ProtRead | ProtExec, kind: KindText, text: t, name: t.name}
+	e := interval{start: start, end: end, prot: ProtRead | ProtExec, kind: KindText, charged: true, text: t, name: t.name}
 	err := c.set(e, func() error {
 		_, err := mmap(c.base+uintptr(start), t.size, syscall.PROT_READ|syscall.PROT_EXEC, syscall.MAP_SHARED|syscall.MAP_FIXED, t.fd(), 0)
 		return err
@@ -566,6 +566,7 @@ func (c *Cage) ReleaseText(off uint32) error {
 		return err
 	}
 	t := e.text
+	c.memory -= c.maps.charged(e.start, e.end)
 	c.maps.remove(e.start, e.end)
 	c.count()
 	t.release()

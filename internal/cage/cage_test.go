@@ -663,3 +663,43 @@ func TestErrno(t *testing.T) {
 		t.Error("Errno is wrong")
 	}
 }
+
+// TestTextLimit: text is memory too. A range that was retired still holds its
+// code, so that a guest can't pile up libraries by closing them again.
+func TestTextLimit(t *testing.T) {
+	c := newCage(t, Config{MaxMemory: 4 * PageSize})
+	a, b := newText(t, 0x200000, 3, 0x90), newText(t, 0x400000, 2, 0xf4)
+	if err := c.MapText(0x200000, a); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.MemoryInUse(); got != 3*PageSize {
+		t.Errorf("%d bytes in use after mapping 3 pages of text", got)
+	}
+	if err := c.MapText(0x400000, b); !errors.Is(err, ErrLimit) {
+		t.Errorf("text beyond the limit: %v", err)
+	}
+	if err := c.UnmapText(0x200000); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.MapText(0x400000, b); !errors.Is(err, ErrLimit) {
+		t.Errorf("text beyond the limit, with another retired: %v", err)
+	}
+	if err := c.MapText(0x200000, a); err != nil { // the same again
+		t.Error(err)
+	}
+	if got := c.MemoryInUse(); got != 3*PageSize {
+		t.Errorf("%d bytes in use after mapping the same text again", got)
+	}
+	if err := c.UnmapText(0x200000); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.ReleaseText(0x200000); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.MemoryInUse(); got != 0 {
+		t.Errorf("%d bytes in use after the text was released", got)
+	}
+	if err := c.MapText(0x400000, b); err != nil {
+		t.Error(err)
+	}
+}

@@ -58,7 +58,7 @@ type interval struct {
 	start, end uint64
 	prot       Prot
 	kind       Kind
-	charged    bool // is or was writable: counts against MaxMemory
+	charged    bool // text, or is or was writable: counts against MaxMemory
 	text       *Text
 	name       string
 }
