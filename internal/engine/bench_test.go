@@ -84,14 +84,20 @@ func BenchmarkNested(b *testing.B) {
 	}
 }
 
+// BenchmarkFault is a call that faults, to the error and the end of the
+// invocation.
 func BenchmarkFault(b *testing.B) {
-	_, c := newGuest(b)
-	for b.Loop() {
-		start(c, "illegal")
-		if c.Resume().Reason != ExitFault {
-			b.Fatal("no fault")
-		}
-		c.Leave()
+	for _, name := range []string{"read", "illegal"} {
+		b.Run(name, func(b *testing.B) {
+			_, c := newGuest(b)
+			for b.Loop() {
+				start(c, name)
+				if c.Resume().Reason != ExitFault {
+					b.Fatal("no fault")
+				}
+				c.Leave()
+			}
+		})
 	}
 }
 

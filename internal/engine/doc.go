@@ -24,7 +24,8 @@
 //
 // # Lock order
 //
-// Context.mu (Interrupt against Close) before pool.mu. Neither is held while
+// Context.mu (Interrupt against Close) before pool.mu and installMu (the signal
+// handlers), which are never held together. None is held while
 // a guest runs.
 //
 // # Not promised

@@ -79,9 +79,10 @@ TEXT ·accessFault(SB), NOSPLIT, $0-24
 	MOVQ	$0, ok+16(FP)
 	RET
 
-// Copies up to 32 bytes are two overlapping moves, up to 256 a loop of 32
-// bytes and an overlapping tail; beyond, rep movsb is the fastest that this
-// machine has, and its start-up no longer counts.
+// Copies up to 32 bytes are two overlapping moves, up to 256 a loop of 32 bytes
+// and an overlapping tail, up to 2048 the same with 64 (the engine works with
+// AVX only); beyond, rep movsb is the fastest, and its start-up no longer
+// counts.
 TEXT ·copyBytes(SB), NOSPLIT, $0-32
 	MOVQ	dst+0(FP), DI
 	MOVQ	src+8(FP), SI
@@ -144,6 +145,27 @@ tail:
 	MOVQ	$0, left+24(FP)
 	RET
 long:
+	CMPQ	CX, $2048
+	JA	string
+	VMOVDQU	-64(SI)(CX*1), Y2
+	VMOVDQU	-32(SI)(CX*1), Y3
+	SUBQ	$64, CX
+	LEAQ	(DI)(CX*1), DX
+avx:
+	VMOVDQU	(SI), Y0
+	VMOVDQU	32(SI), Y1
+	VMOVDQU	Y0, (DI)
+	VMOVDQU	Y1, 32(DI)
+	ADDQ	$64, SI
+	ADDQ	$64, DI
+	SUBQ	$64, CX
+	JA	avx
+	VMOVDQU	Y2, (DX)
+	VMOVDQU	Y3, 32(DX)
+	VZEROUPPER
+	MOVQ	$0, left+24(FP)
+	RET
+string:
 	REP;	MOVSB
 	MOVQ	$0, left+24(FP)
 	RET
@@ -157,6 +179,7 @@ TEXT ·zero(SB), NOSPLIT, $0-32
 	RET
 
 TEXT ·copyFault(SB), NOSPLIT, $0-32
+	VZEROUPPER
 	MOVQ	$1, left+24(FP)
 	RET
 

@@ -48,7 +48,7 @@ func wantFault(t *testing.T, what string, err error) {
 // what is mapped.
 func TestSizes(t *testing.T) {
 	_, m := newMemory(t)
-	sizes := []int{0, 255, 256, 257, 300, 1000, 4096, 8192}
+	sizes := []int{0, 255, 256, 257, 300, 319, 320, 321, 1000, 2047, 2048, 2049, 4096, 8192}
 	for n := range 140 {
 		sizes = append(sizes, n)
 	}
