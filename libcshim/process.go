@@ -107,9 +107,13 @@ type Process struct {
 	monotonic0 int64
 	cpu0       time.Duration // CPU time of the host process when this one began
 
-	mu    sync.Mutex
-	cwd   string
-	umask uint32
+	mu       sync.Mutex
+	cwd      string
+	umask    uint32
+	nice     int
+	affinity []byte       // as sched_setaffinity left it, nil for all
+	anon     namespace.FS // of memfd_create
+	lastAnon uint64
 
 	main    *runtime.Thread
 	ran     bool
@@ -189,6 +193,10 @@ func (p *Process) setUp() error {
 func (p *Process) systemMounts() error {
 	err := p.ns.Mount("/dev", namespace.Devices(p.cfg.Identity, &p.fds, p.terminal), namespace.MountOptions{ReadOnly: true})
 	if err != nil {
+		return err
+	}
+	// Where C libraries put named semaphores and shared memory.
+	if err := p.ns.Mount("/dev/shm", namespace.NewMemory(namespace.MemoryConfig{Identity: p.cfg.Identity}), namespace.MountOptions{}); err != nil {
 		return err
 	}
 	return p.ns.Mount("/proc", namespace.Proc(namespace.ProcConfig{
@@ -318,6 +326,9 @@ func (p *Process) Close() error {
 		p.fds.closeAll()
 		if cerr := p.ns.Close(); err == nil {
 			err = cerr
+		}
+		if p.anon != nil {
+			_ = p.anon.Close()
 		}
 	})
 	return err

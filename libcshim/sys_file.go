@@ -312,8 +312,14 @@ func sysClose(k *task, a *args) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	k.p.locks.closed(o)
+	k.p.leaves(int32Arg(a[0]), o)
 	return 0, o.release()
+}
+
+// leaves is told of each number that is taken from a file by the guest.
+func (p *Process) leaves(fd int, o *openFile) {
+	p.fds.forget(fd, o)
+	p.locks.closed(o)
 }
 
 func sysCloseRange(k *task, a *args) (int64, error) {
@@ -331,7 +337,7 @@ func sysCloseRange(k *task, a *args) (int64, error) {
 			continue
 		}
 		if o, err := k.p.fds.remove(fd); err == nil {
-			k.p.locks.closed(o)
+			k.p.leaves(fd, o)
 			_ = o.release()
 		}
 	}
@@ -437,7 +443,7 @@ func (k *task) dupTo(fd, to int, cloexec bool) (int64, error) {
 		return 0, err
 	}
 	if old != nil {
-		k.p.locks.closed(old)
+		k.p.leaves(to, old)
 		_ = old.release()
 	}
 	return int64(to), nil

@@ -215,21 +215,64 @@ func sysSchedYield(k *task, a *args) (int64, error) {
 	return 0, nil
 }
 
-// sysSchedGetaffinity shows as many processors as guest threads can run on.
-func sysSchedGetaffinity(k *task, a *args) (int64, error) {
-	n := goruntime.GOMAXPROCS(0)
-	size := (n + 63) / 64 * 8
-	if a[1] < uint64(size) {
-		return 0, unix.EINVAL
+// oneOfUs checks the thread that a scheduling call is about; 0 is the caller.
+func (k *task) oneOfUs(v uint64) error {
+	if tid := int32Arg(v); tid != 0 && k.p.dom.Thread(tid) == nil {
+		return unix.ESRCH
 	}
-	b := make([]byte, size)
+	return nil
+}
+
+// allProcessors is the mask of as many processors as guest threads can run on.
+func allProcessors() []byte {
+	n := goruntime.GOMAXPROCS(0)
+	b := make([]byte, (n+63)/64*8)
 	for i := range n {
 		b[i/8] |= 1 << (i % 8)
 	}
-	return int64(size), k.write(a[2], b)
+	return b
 }
 
-func sysSchedSetaffinity(k *task, a *args) (int64, error) { return 0, nil }
+func sysSchedGetaffinity(k *task, a *args) (int64, error) {
+	if err := k.oneOfUs(a[0]); err != nil {
+		return 0, err
+	}
+	k.p.mu.Lock()
+	b := k.p.affinity
+	k.p.mu.Unlock()
+	if b == nil {
+		b = allProcessors()
+	}
+	if a[1] < uint64(len(b)) || a[1]%8 != 0 {
+		return 0, unix.EINVAL
+	}
+	return int64(len(b)), k.write(a[2], b)
+}
+
+// sysSchedSetaffinity remembers the mask, for all threads, and does nothing with
+// it: Go decides what runs where.
+func sysSchedSetaffinity(k *task, a *args) (int64, error) {
+	if err := k.oneOfUs(a[0]); err != nil {
+		return 0, err
+	}
+	all := allProcessors()
+	b := make([]byte, len(all))
+	if err := k.read(a[2], b[:min(a[1], uint64(len(b)))]); err != nil {
+		return 0, err
+	}
+	some := byte(0)
+	for i := range b {
+		b[i] &= all[i]
+		some |= b[i]
+	}
+	if some == 0 {
+		return 0, unix.EINVAL
+	}
+	k.p.mu.Lock()
+	k.p.affinity = b
+	k.p.mu.Unlock()
+	return 0, nil
+}
 
 // Scheduling: everything is SCHED_OTHER with priority 0.
 func sysSchedGetparam(k *task, a *args) (int64, error) { return 0, k.store32(a[1], 0) }
@@ -254,7 +297,36 @@ func sysSchedPriority(k *task, a *args) (int64, error) {
 func sysZero(k *task, a *args) (int64, error) { return 0, nil }
 
 // sysGetpriority returns 20 minus the nice value, as the kernel does.
-func sysGetpriority(k *task, a *args) (int64, error) { return 20, nil }
+func sysGetpriority(k *task, a *args) (int64, error) {
+	if a[0] > 2 {
+		return 0, unix.EINVAL
+	}
+	k.p.mu.Lock()
+	defer k.p.mu.Unlock()
+	return int64(20 - k.p.nice), nil
+}
+
+// sysSetpriority remembers the value; it may only go up.
+func sysSetpriority(k *task, a *args) (int64, error) {
+	if a[0] > 2 {
+		return 0, unix.EINVAL
+	}
+	k.p.mu.Lock()
+	defer k.p.mu.Unlock()
+	v := max(-20, min(19, int32Arg(a[2])))
+	if v < k.p.nice {
+		return 0, unix.EACCES
+	}
+	k.p.nice = v
+	return 0, nil
+}
+
+func sysSchedRRGetInterval(k *task, a *args) (int64, error) {
+	if err := k.oneOfUs(a[0]); err != nil {
+		return 0, err
+	}
+	return 0, k.putTimespec(a[1], 0, 4e6)
+}
 
 func sysArchPrctl(k *task, a *args) (int64, error) {
 	const setGS, setFS, getFS, getGS = 0x1001, 0x1002, 0x1003, 0x1004

@@ -244,8 +244,9 @@ func init() {
 	def(unix.SYS_SCHED_SETSCHEDULER, "sched_setscheduler", sysSchedSetscheduler, rInt, aInt, aInt, aPtr)
 	def(unix.SYS_SCHED_GET_PRIORITY_MAX, "sched_get_priority_max", sysSchedPriority, rInt, aInt)
 	def(unix.SYS_SCHED_GET_PRIORITY_MIN, "sched_get_priority_min", sysSchedPriority, rInt, aInt)
+	def(unix.SYS_SCHED_RR_GET_INTERVAL, "sched_rr_get_interval", sysSchedRRGetInterval, rInt, aInt, aTimespecOut)
 	def(unix.SYS_GETPRIORITY, "getpriority", sysGetpriority, rInt, aInt, aInt)
-	def(unix.SYS_SETPRIORITY, "setpriority", sysZero, rInt, aInt, aInt, aInt)
+	def(unix.SYS_SETPRIORITY, "setpriority", sysSetpriority, rInt, aInt, aInt, aInt)
 
 	// Signals.
 	def(unix.SYS_RT_SIGACTION, "rt_sigaction", sysRtSigaction, rInt, aSignal, aPtr, aPtr, aSize)
@@ -262,25 +263,34 @@ func init() {
 	def(unix.SYS_TKILL, "tkill", sysTkill, rInt, aInt, aSignal)
 	def(unix.SYS_TGKILL, "tgkill", sysTgkill, rInt, aInt, aInt, aSignal)
 
-	// The network: none. Whoever may have one gets it as descriptors.
+	// Events, and files without a name.
+	def(unix.SYS_EVENTFD, "eventfd", sysEventfd, rInt, aInt)
+	def(unix.SYS_EVENTFD2, "eventfd2", sysEventfd2, rInt, aInt, aOpenFlags)
+	def(unix.SYS_MEMFD_CREATE, "memfd_create", sysMemfdCreate, rInt, aPath, aHex)
+	def(unix.SYS_EPOLL_CREATE, "epoll_create", sysEpollCreate, rInt, aInt)
+	def(unix.SYS_EPOLL_CREATE1, "epoll_create1", sysEpollCreate1, rInt, aHex)
+	def(unix.SYS_EPOLL_CTL, "epoll_ctl", sysEpollCtl, rInt, aFD, aInt, aFD, aPtr)
+	def(unix.SYS_EPOLL_WAIT, "epoll_wait", sysEpollWait, rInt, aFD, aPtr, aInt, aInt)
+	def(unix.SYS_EPOLL_PWAIT, "epoll_pwait", sysEpollPwait, rInt, aFD, aPtr, aInt, aInt, aSigset)
+
+	// The network: none. Whoever may have one gets it as descriptors. Pairs of
+	// connected sockets are another kind of pipe.
 	for nr, name := range map[int]string{
 		unix.SYS_SOCKET: "socket", unix.SYS_CONNECT: "connect", unix.SYS_ACCEPT: "accept", unix.SYS_ACCEPT4: "accept4",
 		unix.SYS_BIND: "bind", unix.SYS_LISTEN: "listen",
 	} {
 		def(nr, name, refuse(unix.EACCES), rInt, aInt, aInt, aInt)
 	}
-	for nr, name := range map[int]string{
-		unix.SYS_SENDTO: "sendto", unix.SYS_RECVFROM: "recvfrom", unix.SYS_SENDMSG: "sendmsg", unix.SYS_RECVMSG: "recvmsg",
-		unix.SYS_SHUTDOWN: "shutdown", unix.SYS_GETSOCKNAME: "getsockname", unix.SYS_GETPEERNAME: "getpeername",
-		unix.SYS_SETSOCKOPT: "setsockopt", unix.SYS_GETSOCKOPT: "getsockopt",
-	} {
-		def(nr, name, sysNotSocket, rInt, aFD, aPtr, aSize, aHex)
-	}
+	def(unix.SYS_SOCKETPAIR, "socketpair", sysSocketpair, rInt, aInt, aHex, aInt, aPairOut)
+	def(unix.SYS_SENDTO, "sendto", sysSendto, rInt, aFD, aInBuf, aSize, aHex, aPtr, aInt)
+	def(unix.SYS_RECVFROM, "recvfrom", sysRecvfrom, rInt, aFD, aOutBuf, aSize, aHex, aPtr, aPtr)
+	def(unix.SYS_SENDMSG, "sendmsg", sysSendmsg, rInt, aFD, aPtr, aHex)
+	def(unix.SYS_RECVMSG, "recvmsg", sysRecvmsg, rInt, aFD, aPtr, aHex)
+	def(unix.SYS_SHUTDOWN, "shutdown", sysShutdown, rInt, aFD, aInt)
+	def(unix.SYS_GETSOCKOPT, "getsockopt", sysGetsockopt, rInt, aFD, aInt, aInt, aPtr, aPtr)
+	def(unix.SYS_SETSOCKOPT, "setsockopt", sysSetsockopt, rInt, aFD, aInt, aInt, aPtr, aInt)
+	def(unix.SYS_GETSOCKNAME, "getsockname", sysGetsockname, rInt, aFD, aPtr, aPtr)
+	def(unix.SYS_GETPEERNAME, "getpeername", sysGetsockname, rInt, aFD, aPtr, aPtr)
 }
 
 const sysFchmodat2Nr = 452
-
-// sysNotSocket: there are no sockets.
-func sysNotSocket(k *task, a *args) (int64, error) {
-	return k.withFile(a[0], func(*openFile) (int64, error) { return 0, unix.ENOTSOCK })
-}

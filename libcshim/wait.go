@@ -157,13 +157,33 @@ func pollNow(fds []unix.PollFd) (int, error) {
 
 // transfer does one read or write that may have to wait.
 func (k *task) transfer(o *openFile, events int16, try func() (int, error)) (int, error) {
-	for {
-		n, err := try()
-		if err != unix.EAGAIN || o.nonblocking() {
-			return n, err
+	n, err := try()
+	if err != unix.EAGAIN || o.nonblocking() {
+		return n, err
+	}
+	if f, ok := namespace.Unwrap(o.file).(waitable); ok {
+		// Not by readiness: a pipe may have room, but not enough. Each change
+		// is a reason to try again.
+		f.watch(k.t)
+		defer f.unwatch(k.t)
+		for {
+			if n, err = try(); err != unix.EAGAIN {
+				return n, err
+			}
+			if k.park() {
+				return 0, errRestart
+			}
 		}
+	}
+	for {
 		if err := k.waitFor(o, events); err != nil {
 			return 0, err
+		}
+		if n, err = try(); err != unix.EAGAIN {
+			return n, err
+		}
+		if k.t.Interrupted() {
+			return 0, errRestart
 		}
 	}
 }
