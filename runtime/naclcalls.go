@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/halite-run/halite/internal/cage"
 )
 
 // slotLinux is the slot that carries Linux call numbers; see docs/abi.md.
@@ -18,6 +20,7 @@ const slotLinux = 1024
 const (
 	naclNull          = 1
 	naclExit          = 30
+	naclSysconf       = 33
 	naclGetPID        = 31
 	naclSchedYield    = 32
 	naclClockGetRes   = 43
@@ -25,13 +28,24 @@ const (
 	naclNanosleep     = 42
 	naclThreadExit    = 81
 	naclTLSInit       = 82
+	naclThreadNice    = 83
+	naclTLSGet        = 84
+	naclTLS2Set       = 85
+	naclTLS2Get       = 86
 	naclFutexWaitAbs  = 120
 	naclFutexWake     = 121
 	naclGetRandom     = 150
 	maxRandomPerChunk = 4096
 )
 
-// naclCall serves a slot below 1024; what it does not know is -ENOSYS.
+// Names that sysconf knows. The page is that of the halite ABI.
+const (
+	scProcessors = 1
+	scPageSize   = 2
+)
+
+// naclCall serves a slot below 1024; what it does not know is -ENOSYS. A NaCl
+// timespec is 64 bits of seconds, 32 of nanoseconds and 32 of nothing.
 func (t *Thread) naclCall(slot uint32) int64 {
 	r := t.ctx.Regs()
 	a := [4]uint64{r.RDI, r.RSI, r.RDX, r.RCX}
@@ -56,6 +70,35 @@ func (t *Thread) naclCall(slot uint32) int64 {
 	case naclTLSInit:
 		t.SetThreadPointer(uint32(a[0]))
 		return 0
+	case naclTLSGet:
+		return int64(t.ctx.ThreadPointer())
+	case naclTLS2Set:
+		t.tls2 = uint32(a[0])
+		return 0
+	case naclTLS2Get:
+		return int64(t.tls2)
+	case naclThreadNice:
+		// Goroutines have no priority; a wish that the original would know
+		// is granted, any other is refused with its odd -1.
+		switch int32(a[0]) {
+		case -5, 0, 5:
+			return 0
+		}
+		return -1
+	case naclSysconf:
+		var value int32
+		switch int32(a[0]) {
+		case scProcessors:
+			value = int32(runtime.NumCPU())
+		case scPageSize:
+			value = cage.PageSize
+		default:
+			return -int64(unix.EINVAL)
+		}
+		if mem.Store32(uint32(a[1]), uint32(value)) != nil {
+			return -int64(unix.EFAULT)
+		}
+		return 0
 	case naclClockGetTime, naclClockGetRes:
 		if a[0] > unix.CLOCK_THREAD_CPUTIME_ID {
 			return -int64(unix.EINVAL)
@@ -77,7 +120,7 @@ func (t *Thread) naclCall(slot uint32) int64 {
 		return 0
 	case naclNanosleep:
 		sec, err1 := mem.Load64(uint32(a[0]))
-		nsec, err2 := mem.Load64(uint32(a[0]) + 8)
+		nsec, err2 := mem.Load32(uint32(a[0]) + 8)
 		if err1 != nil || err2 != nil {
 			return -int64(unix.EFAULT)
 		}
@@ -101,9 +144,12 @@ func (t *Thread) naclCall(slot uint32) int64 {
 		var deadline time.Time
 		if a[2] != 0 {
 			sec, err1 := mem.Load64(uint32(a[2]))
-			nsec, err2 := mem.Load64(uint32(a[2]) + 8)
+			nsec, err2 := mem.Load32(uint32(a[2]) + 8)
 			if err1 != nil || err2 != nil {
 				return -int64(unix.EFAULT)
+			}
+			if nsec >= 1e9 {
+				return -int64(unix.EINVAL)
 			}
 			deadline = time.Unix(int64(sec), int64(nsec))
 		}

@@ -42,6 +42,7 @@ type Thread struct {
 	progress any
 
 	futex futexWaiter
+	tls2  uint32 // NaCl's second thread-local word
 }
 
 // startState is what a thread begins with.
