@@ -57,9 +57,9 @@ fuzz-short: setup
 fuzz: setup
 	@scripts/fuzz $(if $(filter 10s,$(FUZZTIME)),10m,$(FUZZTIME))
 
-# long stress of engine and runtime
-soak: sysroot
-	HALITE_SOAK=$${HALITE_SOAK:-1h} $(GO) test -timeout 0 -run Soak -v ./internal/engine/... ./runtime/...
+# a long storm of faults, signals and preemptions on the engine; HALITE_SOAK=10m make soak
+soak:
+	HALITE_SOAK=$${HALITE_SOAK:-1h} $(GO) test -timeout 0 -run TestStorm -v ./internal/engine
 
 bench: sysroot
 	cd bench && $(GO) run ./cmd/kernels
