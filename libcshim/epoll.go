@@ -49,14 +49,19 @@ func sysEpollCreate(k *task, a *args) (int64, error) {
 	if int32Arg(a[0]) <= 0 {
 		return 0, unix.EINVAL
 	}
-	return k.newFD(&epollFile{entries: make(map[int]*epollEntry)}, unix.O_RDWR, 0)
+	return k.newEpoll(0)
 }
 
 func sysEpollCreate1(k *task, a *args) (int64, error) {
 	if a[0]&^unix.EPOLL_CLOEXEC != 0 {
 		return 0, unix.EINVAL
 	}
-	return k.newFD(&epollFile{entries: make(map[int]*epollEntry)}, unix.O_RDWR, int(a[0]))
+	return k.newEpoll(int(a[0]))
+}
+
+func (k *task) newEpoll(flags int) (int64, error) {
+	k.p.fds.sets.Add(1)
+	return k.newFD(&epollFile{entries: make(map[int]*epollEntry)}, unix.O_RDWR, flags)
 }
 
 // withEpoll is withFile for a set.
@@ -150,7 +155,10 @@ func (e *epollFile) remove(fd int) {
 
 // forget takes a descriptor that is being closed out of all sets: it is the file
 // that leaves them, when its last descriptor goes.
-func (t *fdTable) forget(fd int, o *openFile) {
+func (t *fdTable) forget(o *openFile) {
+	if t.sets.Load() == 0 {
+		return
+	}
 	t.mu.Lock()
 	var sets []*epollFile
 	for _, s := range t.slots {

@@ -71,6 +71,8 @@ type fdTable struct {
 	free   int // no free slot is below
 	limit  int
 	closed bool
+
+	sets atomic.Int32 // epoll sets ever made: without any, closing is cheap
 }
 
 type fdSlot struct {

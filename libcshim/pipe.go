@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	pipeSize = 64 << 10
+	pipeSize    = 64 << 10
+	maxPipeSize = 1 << 20
 	// pipeAtomic is PIPE_BUF: a write of so much is never mixed with another.
 	pipeAtomic = 4096
 )
@@ -24,6 +25,7 @@ type pipe struct {
 	number uint64
 
 	mu      sync.Mutex
+	size    int
 	data    []byte // what was written and not read
 	readers int
 	writers int
@@ -31,7 +33,7 @@ type pipe struct {
 
 var lastPipe atomic.Uint64
 
-func newPipe() *pipe { return &pipe{number: lastPipe.Add(1), readers: 1, writers: 1} }
+func newPipe() *pipe { return &pipe{number: lastPipe.Add(1), size: pipeSize, readers: 1, writers: 1} }
 
 func (p *pipe) read(b []byte) (int, error) {
 	p.mu.Lock()
@@ -57,7 +59,7 @@ func (p *pipe) write(b []byte) (int, error) {
 	if p.readers == 0 {
 		return 0, unix.EPIPE
 	}
-	room := pipeSize - len(p.data)
+	room := p.size - len(p.data)
 	if room < len(b) {
 		if len(b) <= pipeAtomic || room == 0 {
 			return 0, unix.EAGAIN
@@ -95,13 +97,41 @@ func (p *pipe) writeReady(events int16) int16 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var r int16
-	if pipeSize-len(p.data) >= pipeAtomic {
+	if p.size-len(p.data) >= pipeAtomic {
 		r |= events & (unix.POLLOUT | pollWrNorm)
 	}
 	if p.readers == 0 {
 		r |= unix.POLLERR
 	}
 	return r
+}
+
+// resize changes how much the pipe holds, to a power of two of pages.
+func (p *pipe) resize(n int) (int, error) {
+	if n < 0 {
+		return 0, unix.EINVAL
+	}
+	if n > maxPipeSize {
+		return 0, unix.EPERM
+	}
+	size := pipeAtomic
+	for size < n {
+		size *= 2
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.data) > size {
+		return 0, unix.EBUSY
+	}
+	p.size = size
+	p.notify()
+	return size, nil
+}
+
+func (p *pipe) capacity() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.size
 }
 
 func (p *pipe) pending() int {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -116,7 +117,7 @@ type Process struct {
 	lastAnon uint64
 
 	main    *runtime.Thread
-	ran     bool
+	ran     atomic.Bool // Run or Close has begun: main is theirs
 	closing sync.Once
 }
 
@@ -295,13 +296,11 @@ func (p *Process) dir() string {
 // *runtime.FaultError; or the context's error when that ended first (the status
 // then says SIGKILL).
 func (p *Process) Run(ctx context.Context) (ExitStatus, error) {
-	if p.ran {
+	if p.ran.Swap(true) {
 		return ExitStatus{}, errors.New("libcshim: a process runs once")
 	}
-	p.ran = true
 	if err := ctx.Err(); err != nil {
 		p.main.Drop()
-		p.main = nil
 		return ExitStatus{Signal: int(unix.SIGKILL)}, err
 	}
 	p.main.Start()
@@ -316,10 +315,9 @@ func (p *Process) Run(ctx context.Context) (ExitStatus, error) {
 func (p *Process) Close() error {
 	var err error
 	p.closing.Do(func() {
-		if p.main != nil && !p.ran {
+		if !p.ran.Swap(true) && p.main != nil {
 			p.main.Drop()
 		}
-		p.ran = true
 		p.timers.stop()
 		p.stopAlarm()
 		err = p.dom.Close()

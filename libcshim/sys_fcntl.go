@@ -37,16 +37,19 @@ func sysFcntl(k *task, a *args) (int64, error) {
 			return 0, nil
 		case unix.F_SETOWN, unix.F_SETSIG:
 			return 0, nil
-		case unix.F_GETPIPE_SZ:
-			if _, ok := namespace.Unwrap(o.file).(interface{ pending() int }); ok {
-				return pipeSize, nil
+		case unix.F_GETPIPE_SZ, unix.F_SETPIPE_SZ:
+			p, ok := o.file.(interface {
+				resize(n int) (int, error)
+				capacity() int
+			})
+			if !ok {
+				return 0, unix.EBADF
 			}
-			return 0, unix.EBADF
-		case unix.F_SETPIPE_SZ:
-			if int32Arg(a[2]) > pipeSize {
-				return 0, unix.EPERM
+			if cmd == unix.F_GETPIPE_SZ {
+				return int64(p.capacity()), nil
 			}
-			return pipeSize, nil
+			n, err := p.resize(int32Arg(a[2]))
+			return int64(n), err
 		}
 		return 0, unix.EINVAL
 	})

@@ -312,13 +312,13 @@ func sysClose(k *task, a *args) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	k.p.leaves(int32Arg(a[0]), o)
+	k.p.leaves(o)
 	return 0, o.release()
 }
 
 // leaves is told of each number that is taken from a file by the guest.
-func (p *Process) leaves(fd int, o *openFile) {
-	p.fds.forget(fd, o)
+func (p *Process) leaves(o *openFile) {
+	p.fds.forget(o)
 	p.locks.closed(o)
 }
 
@@ -337,7 +337,7 @@ func sysCloseRange(k *task, a *args) (int64, error) {
 			continue
 		}
 		if o, err := k.p.fds.remove(fd); err == nil {
-			k.p.leaves(fd, o)
+			k.p.leaves(o)
 			_ = o.release()
 		}
 	}
@@ -443,7 +443,7 @@ func (k *task) dupTo(fd, to int, cloexec bool) (int64, error) {
 		return 0, err
 	}
 	if old != nil {
-		k.p.leaves(to, old)
+		k.p.leaves(old)
 		_ = old.release()
 	}
 	return int64(to), nil

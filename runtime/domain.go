@@ -199,7 +199,8 @@ func (d *Domain) Bind(ctx context.Context) (stop func()) {
 
 // Close ends the domain if it has not ended, waits for its threads and gives
 // everything back: address space, control stacks, descriptors. It must not be
-// called from a thread of the domain.
+// called from a thread of the domain, and each HostThread must be closed, and
+// each thread that was not started dropped, for it to return.
 func (d *Domain) Close() error {
 	d.End(Ending{Signal: sigKill, Err: ErrEnded})
 	<-d.gone
