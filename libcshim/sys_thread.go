@@ -208,6 +208,44 @@ func (k *task) futexWakeOp(addr uint32, n int, n2, addr2, code uint32) (int64, e
 	return int64(woken), nil
 }
 
+// Commands of membarrier.
+const (
+	membarrierQuery             = 0
+	membarrierPrivate           = 1 << 3
+	membarrierRegisterPrivate   = 1 << 4
+	membarrierSupportedCommands = membarrierPrivate | membarrierRegisterPrivate
+)
+
+// sysMembarrier passes the barrier on to the kernel: the threads of a guest are
+// threads of this process.
+func sysMembarrier(k *task, a *args) (int64, error) {
+	if a[1] != 0 {
+		return 0, unix.EINVAL
+	}
+	switch cmd := int32Arg(a[0]); cmd {
+	case membarrierQuery:
+		return membarrierSupportedCommands, nil
+	case membarrierRegisterPrivate:
+		return 0, membarrier(cmd)
+	case membarrierPrivate:
+		err := membarrier(cmd)
+		if err == unix.EPERM { // not registered: the guest need not know
+			if err = membarrier(membarrierRegisterPrivate); err == nil {
+				err = membarrier(cmd)
+			}
+		}
+		return 0, err
+	}
+	return 0, unix.EINVAL
+}
+
+func membarrier(cmd int) error {
+	if _, _, e := unix.Syscall(unix.SYS_MEMBARRIER, uintptr(cmd), 0, 0); e != 0 {
+		return e
+	}
+	return nil
+}
+
 // Layout of struct robust_list_head.
 const (
 	robustHeadSize = 24

@@ -166,7 +166,7 @@ func init() {
 	def(unix.SYS_MLOCKALL, "mlockall", sysLock, rInt, aHex)
 	def(unix.SYS_MUNLOCKALL, "munlockall", sysLock, rInt)
 	def(unix.SYS_BRK, "brk", sysBrk, rHex, aPtr)
-	def(unix.SYS_MEMBARRIER, "membarrier", refuse(unix.ENOSYS), rInt, aInt, aHex)
+	def(unix.SYS_MEMBARRIER, "membarrier", sysMembarrier, rInt, aInt, aHex)
 
 	// Time.
 	def(unix.SYS_CLOCK_GETTIME, "clock_gettime", sysClockGettime, rInt, aClock, aTimespecOut)
