@@ -257,7 +257,3 @@ func (t *Thread) Registers() Registers { return guestRegisters(t.ctx.Regs()) }
 // Attend is Kick from the thread's own goroutine, which needs no interruption:
 // the guest does not run, and a wait that is about to begin does not.
 func (t *Thread) Attend() { t.attention.Store(true) }
-
-// Calm forgets that the thread was kicked. It is for tests that serve calls
-// without a guest.
-func (t *Thread) Calm() { t.attention.Store(false) }
