@@ -117,6 +117,9 @@ func (k *task) direct(vecs []vec) []namespace.IOVec {
 
 // stream reports whether a read is over after the first piece.
 func (o *openFile) stream() bool {
+	if _, ok := namespace.Unwrap(o.file).(namespace.Direct); ok {
+		return false // a regular file
+	}
 	_, err := o.file.Seek(0, unix.SEEK_CUR)
 	return err != nil
 }

@@ -25,6 +25,8 @@ type hostFS struct {
 	// tree consists of.
 	only string
 	ids  Identity
+	uid  uint32 // of this process
+	gid  uint32
 	// verdicts remembers by device number whether a file system is fit for a
 	// guest.
 	verdicts sync.Map // uint64 -> bool
@@ -46,12 +48,16 @@ func HostDir(dir string, ids Identity) (FS, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &hostFS{root: f, ids: ids}
+	h := newHostFS(f, "", ids)
 	if err := h.fit(int(f.Fd())); err != nil {
 		f.Close()
 		return nil, &os.PathError{Op: "mount", Path: dir, Err: fmt.Errorf("a pseudo file system of the host can not be given to a guest: %w", err)}
 	}
 	return h, nil
+}
+
+func newHostFS(root *os.File, only string, ids Identity) *hostFS {
+	return &hostFS{root: root, only: only, ids: ids, uid: uint32(os.Geteuid()), gid: uint32(os.Getegid())}
 }
 
 // HostFile makes a tree that is one regular file of the host. Symbolic links in
@@ -73,7 +79,7 @@ func HostFile(file string, ids Identity) (FS, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &hostFS{root: f, only: filepath.Base(real), ids: ids}, nil
+	return newHostFS(f, filepath.Base(real), ids), nil
 }
 
 func openPath(name string, flags int) (*os.File, error) {
@@ -231,10 +237,10 @@ func (h *hostFS) stat(st *unix.Stat_t) Stat {
 		UID: nobody, GID: nobody, Size: st.Size, Blksize: int64(st.Blksize), Blocks: st.Blocks,
 		Atim: st.Atim, Mtim: st.Mtim, Ctim: st.Ctim,
 	}
-	if int(st.Uid) == os.Geteuid() {
+	if st.Uid == h.uid {
 		s.UID = h.ids.UID
 	}
-	if int(st.Gid) == os.Getegid() {
+	if st.Gid == h.gid {
 		s.GID = h.ids.GID
 	}
 	return s

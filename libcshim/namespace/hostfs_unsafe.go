@@ -32,29 +32,39 @@ func (h *hostFile) Utimens(ts [2]unix.Timespec) error {
 	return nil
 }
 
+// calls are the four system calls of a transfer: with the file's own position or
+// at another, of one piece or of a vector.
+type calls struct{ one, oneAt, vec, vecAt uintptr }
+
+var (
+	readCalls  = calls{unix.SYS_READ, unix.SYS_PREAD64, unix.SYS_READV, unix.SYS_PREADV}
+	writeCalls = calls{unix.SYS_WRITE, unix.SYS_PWRITE64, unix.SYS_WRITEV, unix.SYS_PWRITEV}
+)
+
 // ReadVec lets the kernel fill memory of a sandbox.
-func (h *hostFile) ReadVec(v []IOVec, off int64) (int, error) {
-	return vectorCall(h.fd, v, off, unix.SYS_READV, unix.SYS_PREADV)
-}
+func (h *hostFile) ReadVec(v []IOVec, off int64) (int, error) { return readCalls.do(h.fd, v, off) }
 
 // WriteVec lets the kernel read memory of a sandbox.
-func (h *hostFile) WriteVec(v []IOVec, off int64) (int, error) {
-	return vectorCall(h.fd, v, off, unix.SYS_WRITEV, unix.SYS_PWRITEV)
-}
+func (h *hostFile) WriteVec(v []IOVec, off int64) (int, error) { return writeCalls.do(h.fd, v, off) }
 
-// vectorCall is readv and its kin with addresses that are none of Go's.
-func vectorCall(fd int, v []IOVec, off int64, own, at uintptr) (int, error) {
+// do makes the call with addresses that are none of Go's.
+func (c *calls) do(fd int, v []IOVec, off int64) (int, error) {
 	if len(v) == 0 {
 		return 0, nil
 	}
 	for {
 		var n uintptr
 		var e unix.Errno
-		if off < 0 {
-			n, _, e = unix.Syscall(own, uintptr(fd), uintptr(unsafe.Pointer(&v[0])), uintptr(len(v)))
-		} else {
+		switch {
+		case len(v) == 1 && off < 0:
+			n, _, e = unix.Syscall(c.one, uintptr(fd), v[0].Addr, v[0].Len)
+		case len(v) == 1:
+			n, _, e = unix.Syscall6(c.oneAt, uintptr(fd), v[0].Addr, v[0].Len, uintptr(off), 0, 0)
+		case off < 0:
+			n, _, e = unix.Syscall(c.vec, uintptr(fd), uintptr(unsafe.Pointer(&v[0])), uintptr(len(v)))
+		default:
 			// The second half of the offset is for 32-bit kernels.
-			n, _, e = unix.Syscall6(at, uintptr(fd), uintptr(unsafe.Pointer(&v[0])), uintptr(len(v)), uintptr(off), 0, 0)
+			n, _, e = unix.Syscall6(c.vecAt, uintptr(fd), uintptr(unsafe.Pointer(&v[0])), uintptr(len(v)), uintptr(off), 0, 0)
 		}
 		switch e {
 		case 0:
