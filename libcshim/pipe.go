@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	pipeSize    = 64 << 10
-	maxPipeSize = 1 << 20
+	// pipeSize is what a pipe holds at first and at most: it is memory of the host.
+	pipeSize = 64 << 10
 	// pipeAtomic is PIPE_BUF: a write of so much is never mixed with another.
 	pipeAtomic = 4096
 )
@@ -111,7 +111,7 @@ func (p *pipe) resize(n int) (int, error) {
 	if n < 0 {
 		return 0, unix.EINVAL
 	}
-	if n > maxPipeSize {
+	if n > pipeSize {
 		return 0, unix.EPERM
 	}
 	size := pipeAtomic

@@ -49,11 +49,14 @@ type Config struct {
 	// Hostname is what uname tells; empty means "halite".
 	Hostname string
 
-	MaxMemory        uint64 // bytes of writable memory, 0 = no bound
-	MaxThreads       int    // 0 = the runtime's default
-	MaxFiles         int    // descriptors, 0 = 1024
-	StackSize        int    // of the first thread's data stack, 0 = 8 MiB
-	ControlStackSize int    // of each thread, 0 = the runtime's default
+	// MaxMemory bounds the bytes of writable memory; 0 means no bound. Files
+	// in memory have bounds of their own (namespace.MemoryConfig): /dev/shm and
+	// files of memfd_create 64 MiB each; pipes hold 64 KiB.
+	MaxMemory        uint64
+	MaxThreads       int // 0 = the runtime's default
+	MaxFiles         int // descriptors, 0 = 1024
+	StackSize        int // of the first thread's data stack, 0 = 8 MiB
+	ControlStackSize int // of each thread, 0 = the runtime's default
 
 	// LibraryPath, Preload and LinkTrace are handed to the dynamic linker, after
 	// what LD_LIBRARY_PATH and LD_PRELOAD in Env say.

@@ -13,7 +13,7 @@ import (
 // MemoryConfig bounds a tree in memory.
 type MemoryConfig struct {
 	MaxBytes  int64 // contents of all files; 0 means 64 MiB
-	MaxInodes int   // files, directories and links; 0 means 16,384
+	MaxInodes int   // names of files, directories and links; 0 means 16,384
 	Identity
 	// Mode of the root directory; 0 means 0777 and sticky, as /tmp has it.
 	Mode uint32
@@ -34,7 +34,7 @@ type memFS struct {
 	mu      sync.Mutex
 	root    *memNode
 	bytes   int64
-	inodes  int
+	names   int // a hard link costs memory too
 	lastIno uint64
 }
 
@@ -75,7 +75,6 @@ func now() unix.Timespec { return unix.NsecToTimespec(time.Now().UnixNano()) }
 func (m *memFS) node(mode uint32) *memNode {
 	t := now()
 	m.lastIno++
-	m.inodes++
 	n := &memNode{ino: m.lastIno, mode: mode, nlink: 1, atim: t, mtim: t, ctim: t, btim: t}
 	if mode&unix.S_IFMT == unix.S_IFDIR {
 		n.nlink = 2
@@ -221,10 +220,11 @@ func (m *memFS) add(name string, mode uint32) (*memNode, error) {
 	if dir.nlink == 0 {
 		return nil, unix.ENOENT
 	}
-	if m.inodes >= m.cfg.MaxInodes {
+	if m.names >= m.cfg.MaxInodes {
 		return nil, unix.ENOSPC
 	}
 	n := m.node(mode)
+	m.names++
 	dir.children[base] = n
 	dir.modified()
 	if n.isDir() {
@@ -312,6 +312,7 @@ func (m *memFS) drop(n *memNode) {
 	} else {
 		n.nlink--
 	}
+	m.names--
 	n.ctim = now()
 	m.free(n)
 }
@@ -322,7 +323,6 @@ func (m *memFS) free(n *memNode) {
 		return
 	}
 	m.bytes -= n.size()
-	m.inodes--
 	n.data = nil
 	if n.host != nil {
 		n.host.Close()
@@ -481,10 +481,10 @@ func (m *memFS) Link(from, to string) error {
 	if dir.nlink == 0 {
 		return unix.ENOENT
 	}
-	// A name is not free either.
-	if int(n.nlink) >= m.cfg.MaxInodes {
-		return unix.EMLINK
+	if m.names >= m.cfg.MaxInodes {
+		return unix.ENOSPC
 	}
+	m.names++
 	dir.children[base] = n
 	dir.modified()
 	n.nlink++
@@ -560,7 +560,7 @@ func (m *memFS) Statfs() (Statfs, error) {
 	return Statfs{
 		Type: tmpfsMagic, Bsize: 4096,
 		Blocks: uint64(m.cfg.MaxBytes) / 4096, Bfree: uint64(m.cfg.MaxBytes-m.bytes) / 4096, Bavail: uint64(m.cfg.MaxBytes-m.bytes) / 4096,
-		Files: uint64(m.cfg.MaxInodes), Ffree: uint64(max(0, m.cfg.MaxInodes-m.inodes)),
+		Files: uint64(m.cfg.MaxInodes), Ffree: uint64(max(0, m.cfg.MaxInodes-m.names)),
 	}, nil
 }
 
@@ -581,7 +581,7 @@ func (m *memFS) Close() error {
 	}
 	closeAll(m.root)
 	m.root = m.node(unix.S_IFDIR | m.cfg.Mode&0o7777)
-	m.bytes, m.inodes = 0, 1
+	m.bytes, m.names = 0, 0
 	return nil
 }
 

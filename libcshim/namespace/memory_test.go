@@ -87,6 +87,14 @@ func TestMemoryBounds(t *testing.T) {
 		}
 	}
 	wantErr(t, "too many inodes", last, unix.ENOSPC)
+	for i := range 20 {
+		if last = n.Link("/", "/t/f", "/", fmt.Sprintf("/t/l%d", i), false); last != nil {
+			break
+		}
+	}
+	wantErr(t, "too many names of one file", last, unix.ENOSPC)
+	wantErr(t, "rmdir", n.Rmdir("/", "/t/d0"), nil)
+	wantErr(t, "room for a name again", n.Link("/", "/t/f", "/", "/t/l", false), nil)
 	wantErr(t, "shrink", f.Truncate(10), nil)
 	wantErr(t, "grow", f.Truncate(20), nil)
 	b := make([]byte, 20)
