@@ -28,8 +28,9 @@ type Config struct {
 	Env []string
 	// Dir is the first working directory; empty means "/".
 	Dir string
-	// Namespace is the file tree. The process owns it, and adds /dev and
-	// /proc to it unless NoSystemMounts is set.
+	// Namespace is the file tree. It belongs to the process, which closes it
+	// (NewProcess does when it fails), and which adds /dev and /proc to it
+	// unless NoSystemMounts is set.
 	Namespace      *namespace.Namespace
 	NoSystemMounts bool
 
@@ -164,6 +165,7 @@ func NewProcess(cfg Config) (*Process, error) {
 		Personality: p,
 	})
 	if err != nil {
+		_ = cfg.Namespace.Close()
 		return nil, err
 	}
 	p.dom, p.mem = dom, dom.Memory()

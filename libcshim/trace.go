@@ -184,7 +184,7 @@ const (
 	aPairOut
 )
 
-func (k argKind) out() bool { return k >= aOutBuf }
+func (kind argKind) out() bool { return kind >= aOutBuf }
 
 // shownBytes is how much of a buffer is printed.
 const shownBytes = 32

@@ -74,10 +74,6 @@ func (t *Thread) controlRoom() int {
 
 const negEINTR = ^uint64(errIntr) + 1
 
-// CutShort reports whether the guest waits for the result of a call that was
-// cut short.
-func (t *Thread) CutShort() bool { return t.cut != 0 }
-
 // dropDeadFrames forgets handlers that were left without returning: the control
 // stack is now at or below the place where they were started.
 func (t *Thread) dropDeadFrames() {
@@ -122,16 +118,4 @@ func (t *Thread) handlerReturned() {
 	// The guest returned through a stub whose frame is gone: only a program
 	// that plays with control depths can get here.
 	t.d.End(Ending{Signal: sigIll, Err: errors.New("halite: a signal handler returned twice")})
-}
-
-// LiveHandlers returns the tags of the handlers that have not returned,
-// outermost first. A handler left by a jump is in it until the control stack is
-// seen below it.
-func (t *Thread) LiveHandlers() []any {
-	t.dropDeadFrames()
-	tags := make([]any, len(t.frames))
-	for i := range t.frames {
-		tags[i] = t.frames[i].tag
-	}
-	return tags
 }
