@@ -112,13 +112,14 @@ type Process struct {
 	monotonic0 int64
 	cpu0       time.Duration // CPU time of the host process when this one began
 
-	mu       sync.Mutex
-	cwd      string
-	umask    uint32
-	nice     int
-	affinity []byte       // as sched_setaffinity left it, nil for all
-	anon     namespace.FS // of memfd_create
-	lastAnon uint64
+	mu        sync.Mutex
+	cwd       string
+	umask     uint32
+	nice      int
+	affinity  []byte       // as sched_setaffinity left it, nil for all
+	anon      namespace.FS // of memfd_create
+	lastAnon  uint64
+	terminals []changedTerminal
 
 	main    *runtime.Thread
 	ran     atomic.Bool // Run or Close has begun: main is theirs
@@ -326,6 +327,7 @@ func (p *Process) Close() error {
 		p.timers.stop()
 		p.stopAlarm()
 		err = p.dom.Close()
+		p.restoreTerminals()
 		p.fds.closeAll()
 		if cerr := p.ns.Close(); err == nil {
 			err = cerr

@@ -296,6 +296,44 @@ const (
 	termiosSize = 36
 )
 
+// A changedTerminal is a terminal of the host as it was before the guest changed
+// it.
+type changedTerminal struct {
+	fd   int // a duplicate
+	rdev uint64
+	as   unix.Termios
+}
+
+// rememberTerminal keeps a terminal's first settings, to be restored when the
+// process ends: a guest may die in raw mode.
+func (p *Process) rememberTerminal(fd int, as unix.Termios) {
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) != nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, t := range p.terminals {
+		if t.rdev == st.Rdev {
+			return
+		}
+	}
+	if dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0); err == nil {
+		p.terminals = append(p.terminals, changedTerminal{dup, st.Rdev, as})
+	}
+}
+
+// restoreTerminals undoes what the guest did to terminals.
+func (p *Process) restoreTerminals() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, t := range p.terminals {
+		_ = unix.IoctlSetTermios(t.fd, unix.TCSETSW, &t.as)
+		unix.Close(t.fd)
+	}
+	p.terminals = nil
+}
+
 func (k *task) hostIoctl(s *hostStream, req uint, addr uint64) (int64, error) {
 	switch req {
 	case unix.TIOCGWINSZ:
@@ -331,6 +369,7 @@ func (k *task) hostIoctl(s *hostStream, req uint, addr uint64) (int64, error) {
 		if err != nil {
 			return 0, err
 		}
+		k.p.rememberTerminal(s.fd, *t)
 		t.Iflag, t.Oflag = le.Uint32(b[0:]), le.Uint32(b[4:])
 		t.Cflag, t.Lflag = le.Uint32(b[8:]), le.Uint32(b[12:])
 		copy(t.Cc[:], b[17:])

@@ -1,6 +1,7 @@
 // One program for the tests of process_test.go: the first argument says what it
 // does.
 #include "../t.h"
+#include <termios.h>
 static void *spin(void *a) { for (;;) ; }
 static void *block(void *a) { for (;;) pause(); }
 static void onint(int s) { write(1, "int\n", 4); _exit(9); }
@@ -21,6 +22,7 @@ int main(int argc, char **argv) {
 	case 'f': outer(); return 0;
 	case 'n': { struct timespec ts = {1000, 0}; nanosleep(&ts, 0); return 0; }
 	case 'm': { pthread_mutex_t m = PTHREAD_MUTEX_INITIALIZER; pthread_mutex_lock(&m); pthread_mutex_lock(&m); return 0; }
+	case 'T': { struct termios t; struct winsize w; show(isatty(0)); show(tcgetattr(0, &t)); show((t.c_lflag & ECHO) != 0); t.c_lflag &= ~(ECHO | ICANON); show(tcsetattr(0, TCSANOW, &t)); show(tcgetattr(0, &t)); show((t.c_lflag & ECHO) != 0); show(ioctl(0, TIOCGWINSZ, &w)); show(w.ws_row); show(w.ws_col); show(ioctl(0, TIOCSTI, "x")); int tty = open("/dev/tty", O_RDWR); show(isatty(tty)); show(strcmp(ttyname(0), "/dev/tty")); return 0; }
 	case 'h': puts("hello"); return 42;
 	case 'F': { int fd = open("/tmp/x", O_CREAT | O_RDWR, 0600); ftruncate(fd, 65536); char *p = mmap(0, 65536, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0); p[5] = 1; int q[2]; pipe(q); timer_t id; struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1}; struct itimerspec it = {{1, 0}, {1000, 0}}; timer_create(CLOCK_MONOTONIC, &ev, &id); timer_settime(id, 0, &it, 0); alarm(1000); opendir("/"); return p[5]; }
 	case 'M': { size_t n = 0; while (mmap(0, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED) n++; printf("%zu %s\n", n, strerror(errno)); return 0; }
