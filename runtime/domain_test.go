@@ -266,6 +266,41 @@ func TestHandlers(t *testing.T) {
 	}
 }
 
+// TestHandlersBeforeTheyBegin: an interruption that comes before the handler of
+// the last one has run an instruction puts the next one on top of it.
+func TestHandlersBeforeTheyBegin(t *testing.T) {
+	const each = 6
+	pushed, returned := 0, 0
+	var d *Domain
+	d = newGuest(t, &scripted{
+		syscall: func(th *Thread, nr uint64, a [6]uint64) int64 {
+			pushed = 0
+			th.Kick()
+			return 9
+		},
+		attention: func(th *Thread) {
+			if pushed < each {
+				pushed++
+				if err := th.PushHandler(Handler{Entry: symbol(t, "handler"), Stack: guestStack - 0x1000, Args: []uint64{1}}); err != nil {
+					t.Error(err)
+				}
+				th.Kick()
+			}
+		},
+		returned: func(th *Thread, tag any) { returned++ },
+	})
+	for i := 1; i <= 3; i++ {
+		// At a call, and at the beginning of a function.
+		pushed = each * (i % 2)
+		if got, err := d.Call(t.Context(), symbol(t, "calls"), 1, 4); got != 4*9 || err != nil {
+			t.Fatalf("%d, %v", got, err)
+		}
+	}
+	if n := load(t, d, guestData+8); n != uint64(returned) || n < 3*4*each {
+		t.Errorf("%d handlers ran, %d returned", n, returned)
+	}
+}
+
 // TestRestart: a call that is cut short is made again after the handler, or is
 // -EINTR, as handler and call want it.
 func TestRestart(t *testing.T) {

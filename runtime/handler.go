@@ -74,6 +74,15 @@ func (t *Thread) controlRoom() int {
 
 const negEINTR = ^uint64(errIntr) + 1
 
+// stillUnbegun reports whether an interruption came before the first instruction
+// of the handler on top: its stub is not on the control stack. A handler that
+// jumped back to the very depth it was started at looks the same; its frame is
+// then kept a little longer, which does no harm.
+func (t *Thread) stillUnbegun() bool {
+	n := len(t.frames)
+	return n > t.floor && t.frames[n-1].depth == t.ctx.ControlDepth()
+}
+
 // dropDeadFrames forgets handlers that were left without returning: the control
 // stack is now at or below the place where they were started.
 func (t *Thread) dropDeadFrames() {

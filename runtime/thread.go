@@ -199,7 +199,8 @@ func (t *Thread) loop() error {
 			continue
 		}
 		exit := t.ctx.Resume()
-		t.inCall, t.unbegun = exit.Reason == engine.ExitCall, false
+		t.inCall = exit.Reason == engine.ExitCall
+		t.unbegun = t.unbegun && exit.Reason == engine.ExitInterrupt && t.stillUnbegun()
 		switch exit.Reason {
 		case engine.ExitCall:
 			t.progress = nil
