@@ -1,6 +1,7 @@
 package sfi
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -995,10 +996,9 @@ func (p *pass) threadLocal(e *emitter, st *stmt, ops []operand, k int) {
 			p.str(", %r11\n")
 			n = operand{kind: opMem, base: r11, numeric: true}
 		}
-		t := [2]operand{}
-		copy(t[:], ops)
+		t := slices.Clone(ops)
 		t[k] = n
-		p.high(e, st, t[:len(ops)], k, h)
+		p.high(e, st, t, k, h)
 		return
 	}
 	start := len(p.out)
