@@ -21,6 +21,6 @@ int main(void) {
 	pipe(pp); pthread_barrier_init(&done, 0, 10); sigset_t s, o; sigfillset(&s); pthread_t k; for (long i = 0; i < 9; i++) pthread_create(&t[i], 0, wrap, (void *)i);
 	pthread_sigmask(SIG_BLOCK, &s, &o); pthread_create(&k, 0, killer, 0);
 	// The threads wait for the killer to stop, so that it never meets one that is gone.
-	void *r[9]; usleep(300000); stop = 1; pthread_join(k, 0); pthread_barrier_wait(&done); for (int i = 0; i < 9; i++) pthread_join(t[i], &r[i]);
+	void *r[9]; usleep(200000); while (__sync_fetch_and_add(&handled, 0) < 200) usleep(10000); stop = 1; pthread_join(k, 0); pthread_barrier_wait(&done); for (int i = 0; i < 9; i++) pthread_join(t[i], &r[i]);
 	show(bad); show(shared); show(turns); show((long)r[7]); show(handled > 50); return 0;
 }
