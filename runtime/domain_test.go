@@ -271,8 +271,7 @@ func TestHandlers(t *testing.T) {
 func TestHandlersBeforeTheyBegin(t *testing.T) {
 	const each = 6
 	pushed, returned := 0, 0
-	var d *Domain
-	d = newGuest(t, &scripted{
+	d := newGuest(t, &scripted{
 		syscall: func(th *Thread, nr uint64, a [6]uint64) int64 {
 			pushed = 0
 			th.Kick()
