@@ -665,6 +665,10 @@ func (p *pass) instruction(e *emitter, i int, st *stmt) {
 	if st.class == cRefuse {
 		return // reported
 	}
+	if st.pfx&pfxLock != 0 && !lockable(st.op, ops) {
+		p.fail(st, "lock is for instructions that read, change and write back memory")
+		return
+	}
 	if st.eff == effAdd && e.runLast < i {
 		p.planRun(e, i)
 	}

@@ -1,6 +1,9 @@
 package sfi
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // class says how the pass treats a mnemonic.
 type class uint8
@@ -154,6 +157,37 @@ var mnemonics = func() map[string]mnemonic {
 	refuse("short branches by 16-bit registers do not exist", "jcxz")
 	return m
 }()
+
+// lockable reports whether the processor takes a lock prefix on the instruction.
+// The assembler takes it anywhere.
+func lockable(op string, ops []operand) bool {
+	if len(ops) == 0 {
+		return false
+	}
+	to := &ops[len(ops)-1]
+	switch {
+	case op == "cmpxchg8b" || op == "cmpxchg16b":
+		return to.kind == opMem
+	case strings.HasPrefix(op, "xchg") && ops[0].kind == opMem:
+		return true // its operands may stand in either order
+	}
+	return to.kind == opMem && among(op, lockStems)
+}
+
+var (
+	lockStems  = []string{"add", "adc", "sub", "sbb", "and", "or", "xor", "not", "neg", "inc", "dec", "xadd", "xchg", "cmpxchg", "btc", "btr", "bts"}
+	unaryStems = []string{"not", "neg", "inc", "dec"}
+	shiftStems = []string{"rol", "ror", "rcl", "rcr", "shl", "sal", "shr", "sar"}
+)
+
+// among reports whether op is one of the stems, with or without a size.
+func among(op string, stems []string) bool {
+	if slices.Contains(stems, op) {
+		return true
+	}
+	i := len(op) - 1
+	return i > 0 && strings.IndexByte("bwlq", op[i]) >= 0 && slices.Contains(stems, op[:i])
+}
 
 // returnsTwice names the functions that return a second time, through longjmp
 // or its like, for code that was compiled without -fcf-protection=branch.

@@ -362,5 +362,9 @@ func (o *operand) parseRegs(in string) string {
 	if o.base.class() == classIP && o.index != noReg {
 		return "rip can't have an index"
 	}
+	if o.base.class() == classIP && o.numeric && o.num != 0 {
+		// Instructions change their lengths, so what lies at that distance does too.
+		return "a distance from rip in bytes; name a label instead"
+	}
 	return ""
 }

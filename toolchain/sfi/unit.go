@@ -409,10 +409,12 @@ func (p *pass) knownForm(st *stmt) bool {
 		return true
 	case base == "imu": // imul, without what was taken for a suffix
 		return n == 2 || n == 3 && ops[0].kind == opImm
-	case base == "shld" || base == "shrd" || base == "sh" || base == "shr":
-		if strings.HasPrefix(st.op, "shld") || strings.HasPrefix(st.op, "shrd") {
-			return n == 2 || n == 3 && (ops[0].kind == opImm || ops[0].reg == class8|1)
-		}
+	case strings.HasPrefix(st.op, "shld") || strings.HasPrefix(st.op, "shrd"):
+		return n == 2 || n == 3 && (ops[0].kind == opImm || ops[0].reg == class8|1)
+	case n == 2 && among(st.op, unaryStems):
+		return false
+	case n == 2 && among(st.op, shiftStems):
+		return ops[0].kind == opImm || ops[0].kind == opReg && ops[0].reg == class8|1
 	case base == "bextr":
 		return ops[0].kind != opImm
 	case strings.HasPrefix(st.op, "movbe"):
