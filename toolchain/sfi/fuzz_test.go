@@ -194,7 +194,7 @@ func validateObject(file string) error {
 		for len(text)%32 != 0 {
 			text = append(text, 0xf4)
 		}
-		r, err := validator.Validate(text, validator.Options{Offset: 0x400000})
+		r, err := validator.Validate(text, validator.Options{Offset: 0x400000, MaxErrors: 100})
 		if err != nil {
 			return err
 		}

@@ -108,7 +108,7 @@ var mnemonics = func() map[string]mnemonic {
 	set(cLeave, "leave", "leaveq")
 	set(cEnd, "ud2", "ud2a", "hlt", "int3")
 	set(cNop, "nop", "nopw", "nopl", "nopq")
-	set(cPrefetch, "prefetcht0", "prefetcht1", "prefetcht2", "prefetchnta", "prefetchw", "prefetch")
+	set(cPrefetch, "prefetcht0", "prefetcht1", "prefetcht2", "prefetchw", "prefetch")
 	set(cEndbr, "endbr64", "endbr32")
 	set(cSyscall, "syscall")
 	sizes(cBt, "bt", "bts", "btr", "btc")
@@ -142,6 +142,7 @@ var mnemonics = func() map[string]mnemonic {
 	} {
 		m[from] = mnemonic{class: cPlain, as: to}
 	}
+	m["prefetchnta"] = mnemonic{class: cPrefetch, as: "prefetcht0"}
 	refuse("string operations always go upwards", "std")
 	refuse("the flags register goes over the control stack", "pushf", "pushfq", "pushfw", "popf", "popfq", "popfw")
 	refuse("16-bit pushes are not supported", "pushw", "popw")
