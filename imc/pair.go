@@ -1,0 +1,415 @@
+package imc
+
+import (
+	"io"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// Limits of the queue at each end in memory. A queue takes a message whenever it
+// is below both limits, so that any message fits into an empty one.
+const (
+	queueBytes    = 256 << 10
+	queueMessages = 512
+)
+
+// Events says what can be done with an endpoint without waiting.
+type Events uint8
+
+const (
+	Readable Events = 1 << iota // a message, a connection or the end can be received
+	Writable                    // a message can be sent, or fails at once
+	HangUp                      // all handles of the other end are closed
+)
+
+// connection states of a pair that connect made
+type connState uint8
+
+const (
+	connected connState = iota // also of pairs that no connect made
+	pending
+	refused
+)
+
+// pair is two ends that are connected in memory; one lock for both. An end that
+// was sent to another process, and its peer with it, go on through the kernel. An
+// end that came from another process is the first of a pair whose second is unused.
+type pair struct {
+	mu    sync.Mutex
+	state connState
+	ends  [2]end
+}
+
+// end is what the handles of one end share.
+type end struct {
+	p        *pair
+	kind     Kind
+	second   bool // which of the pair's
+	flushing bool // moved: what peer.rx holds still has to be sent through k, in order
+	refs     int  // handles
+
+	rx       fifo[message] // what arrived
+	rxBytes  int
+	recvWait waitList
+	sendWait waitList
+	watchers watchList
+
+	k         *kfd   // not nil: the end is a socket of the kernel
+	forwarded *watch // passes k's events on to watchers
+}
+
+type message struct {
+	data  []byte
+	descs []Desc
+}
+
+func newPair(k Kind) *pair {
+	p := new(pair)
+	p.ends[0] = end{p: p, kind: k, refs: 1}
+	p.ends[1] = end{p: p, kind: k, refs: 1, second: true}
+	return p
+}
+
+func newKernelEnd(k *kfd, kind Kind) *end {
+	p := new(pair)
+	p.ends[0] = end{p: p, kind: kind, refs: 1, k: k}
+	return &p.ends[0]
+}
+
+func (e *end) peer() *end {
+	if e.second {
+		return &e.p.ends[0]
+	}
+	return &e.p.ends[1]
+}
+
+// full tells whether the queue of the end takes no message now.
+func (e *end) full() bool { return e.rxBytes >= queueBytes || e.rx.len() >= queueMessages }
+
+// send takes the message over if it succeeds.
+func (e *end) send(h *handle, done <-chan struct{}, nonblock bool, m message) error {
+	p := e.p
+	p.mu.Lock()
+	for {
+		if h.closed.Load() {
+			p.mu.Unlock()
+			return unix.EBADF
+		}
+		if e.k != nil && !e.flushing {
+			k := e.k.retain()
+			p.mu.Unlock()
+			err := k.sendMessage(h, done, nonblock, m)
+			k.release()
+			return err
+		}
+		to := e.peer()
+		if e.k == nil && (to.refs == 0 || p.state == refused) {
+			p.mu.Unlock()
+			return unix.EPIPE
+		}
+		if !to.full() {
+			to.rx.push(m)
+			to.rxBytes += len(m.data)
+			if e.k == nil {
+				to.recvWait.wakeOne()
+				to.watchers.notify()
+			}
+			if !to.full() {
+				e.sendWait.wakeOne()
+			}
+			p.mu.Unlock()
+			return nil
+		}
+		if nonblock {
+			p.mu.Unlock()
+			return errAgain
+		}
+		if err := e.sendWait.sleep(&p.mu, h, done); err != nil {
+			p.mu.Unlock()
+			return err
+		}
+	}
+}
+
+// receive may return a message together with EMFILE: some of its descriptors were
+// lost because the process has too many.
+func (e *end) receive(h *handle, done <-chan struct{}, nonblock bool) (message, error) {
+	p := e.p
+	p.mu.Lock()
+	for {
+		if h.closed.Load() {
+			p.mu.Unlock()
+			return message{}, unix.EBADF
+		}
+		if e.k != nil {
+			k := e.k.retain()
+			p.mu.Unlock()
+			m, err := k.receiveMessage(h, done, nonblock)
+			k.release()
+			return m, err
+		}
+		if e.rx.len() > 0 {
+			m := e.take()
+			p.mu.Unlock()
+			return m, nil
+		}
+		if e.peer().refs == 0 || p.state == refused {
+			p.mu.Unlock()
+			return message{}, io.EOF
+		}
+		if nonblock {
+			p.mu.Unlock()
+			return message{}, errAgain
+		}
+		if err := e.recvWait.sleep(&p.mu, h, done); err != nil {
+			p.mu.Unlock()
+			return message{}, err
+		}
+	}
+}
+
+// take removes the first message of the end's queue.
+func (e *end) take() message {
+	wasFull := e.full()
+	m := e.rx.pop()
+	e.rxBytes -= len(m.data)
+	from := e.peer()
+	if wasFull && !e.full() {
+		from.watchers.notify()
+	}
+	if !e.full() {
+		from.sendWait.wakeOne()
+	}
+	if e.rx.len() > 0 {
+		e.recvWait.wakeOne()
+	}
+	return m
+}
+
+// ready tells what holds now.
+func (e *end) ready(h *handle) Events {
+	e.p.mu.Lock()
+	if h.closed.Load() || e.refs == 0 {
+		e.p.mu.Unlock()
+		return Readable | Writable | HangUp
+	}
+	if k := e.k; k != nil {
+		k.retain()
+		room := !e.flushing || !e.peer().full()
+		flushing := e.flushing
+		e.p.mu.Unlock()
+		defer k.release()
+		return k.ready(room, flushing)
+	}
+	defer e.p.mu.Unlock()
+	var r Events
+	if e.peer().refs == 0 || e.p.state == refused {
+		return Readable | Writable | HangUp
+	}
+	if e.rx.len() > 0 {
+		r |= Readable
+	}
+	if !e.peer().full() {
+		r |= Writable
+	}
+	return r
+}
+
+// ready of a socket; room says whether what is before it takes a message.
+func (k *kfd) ready(room, flushing bool) Events {
+	var r Events
+	ev := k.poll(unix.POLLIN | unix.POLLOUT | unix.POLLRDHUP)
+	if ev&(unix.POLLIN|unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR|unix.POLLNVAL) != 0 {
+		r |= Readable
+	}
+	if flushing && room || !flushing && ev&unix.POLLOUT != 0 {
+		r |= Writable
+	}
+	if ev&(unix.POLLHUP|unix.POLLNVAL) != 0 {
+		r |= HangUp | Writable
+	}
+	return r
+}
+
+// watch registers f, and returns what takes it back.
+func (e *end) watch(f func()) (func(), error) {
+	p := e.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w := e.watchers.add(f)
+	if err := e.forward(); err != nil {
+		e.watchers.remove(w)
+		return nil, err
+	}
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if e.watchers.remove(w) == 0 && e.forwarded != nil {
+			e.k.watchers.remove(e.forwarded)
+			e.forwarded = nil
+		}
+	}, nil
+}
+
+// forward has the watchers told of the socket's events too, if there is one.
+func (e *end) forward() error {
+	if e.k == nil || e.forwarded != nil || e.watchers.empty() {
+		return nil
+	}
+	w, err := e.k.watch(e.watchers.notify)
+	e.forwarded = w
+	return err
+}
+
+func (e *end) retain() error {
+	e.p.mu.Lock()
+	defer e.p.mu.Unlock()
+	if e.refs == 0 {
+		return unix.EBADF
+	}
+	e.refs++
+	return nil
+}
+
+// release gives one handle's share back; calls that wait on this handle end. h may
+// be nil.
+func (e *end) release(h *handle) {
+	p := e.p
+	p.mu.Lock()
+	e.recvWait.wakeHandle(h)
+	e.sendWait.wakeHandle(h)
+	if e.k != nil && h != nil {
+		e.k.wakeHandle(h)
+	}
+	e.refs--
+	if e.refs > 0 {
+		p.mu.Unlock()
+		return
+	}
+	peer := e.peer()
+	var drop []message
+	k := e.k
+	if k == nil {
+		drop = e.rx.takeAll()
+		e.rxBytes = 0
+		peer.recvWait.wakeAll()
+		peer.sendWait.wakeAll()
+		peer.watchers.notify()
+	} else if e.forwarded != nil {
+		k.watchers.remove(e.forwarded)
+		e.forwarded = nil
+	}
+	p.mu.Unlock()
+	if k != nil {
+		k.release()
+	}
+	closeMessages(drop)
+}
+
+func closeMessages(list []message) {
+	for _, m := range list {
+		Message{Descs: m.descs}.Close()
+	}
+}
+
+// move makes sockets of the kernel of both ends of a pair in memory, so that one
+// can be given to another process. What is in the queues follows, in order.
+func (e *end) move(op string) error {
+	p := e.p
+	p.mu.Lock()
+	if e.k != nil {
+		p.mu.Unlock()
+		return nil
+	}
+	p.mu.Unlock()
+	a, b, err := socketPair(op, e.kind)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	if e.k != nil || e.refs == 0 {
+		closed := e.k == nil
+		p.mu.Unlock()
+		_ = unix.Close(a)
+		_ = unix.Close(b)
+		if closed {
+			return errClosed(op, e.kind)
+		}
+		return nil
+	}
+	fds := [2]int{a, b}
+	var flush []*end
+	for i := range p.ends {
+		x := &p.ends[i]
+		x.k = newKfd(fds[i])
+		if x.peer().rx.len() > 0 {
+			x.flushing = true
+			x.k.retain()
+			flush = append(flush, x)
+		}
+	}
+	for i := range p.ends {
+		x := &p.ends[i]
+		x.recvWait.wakeAll()
+		if !x.flushing {
+			x.sendWait.wakeAll()
+		}
+		if ferr := x.forward(); ferr != nil && err == nil {
+			err = hostFailure(op, e.kind, ferr)
+		}
+		x.watchers.notify()
+		if x.refs == 0 {
+			// Its handles are gone; only what it sent before is still to come.
+			x.k.release()
+		}
+	}
+	p.mu.Unlock()
+	for _, x := range flush {
+		go x.flush()
+	}
+	return err
+}
+
+// flush sends what was in the queue of the peer when the pair moved, and what is
+// sent before that is done. It ends with that, or when nobody holds the other end.
+func (e *end) flush() {
+	p, k := e.p, e.k
+	defer k.release()
+	pause := minPause
+	for {
+		p.mu.Lock()
+		to := e.peer()
+		if to.rx.len() == 0 {
+			e.flushing = false
+			e.sendWait.wakeAll()
+			e.watchers.notify()
+			p.mu.Unlock()
+			return
+		}
+		m := to.rx.list[to.rx.head]
+		p.mu.Unlock()
+		err := k.sendMessage(nil, nil, false, m)
+		if err != nil && err != unix.EPIPE && !k.hungUp() {
+			// Descriptors or memory are short; that passes.
+			_ = nap(&pause, nil)
+			continue
+		}
+		p.mu.Lock()
+		var drop []message
+		if err != nil {
+			drop = to.rx.takeAll()
+			to.rxBytes = 0
+		} else {
+			wasFull := to.full()
+			drop = []message{to.rx.pop()}
+			to.rxBytes -= len(m.data)
+			e.sendWait.wakeOne()
+			if wasFull {
+				e.watchers.notify()
+			}
+		}
+		p.mu.Unlock()
+		closeMessages(drop)
+	}
+}
