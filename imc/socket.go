@@ -38,6 +38,8 @@ type Socket interface {
 	TrySend(data []byte, descs ...Desc) error
 	Receive(ctx context.Context) (Message, error)
 	TryReceive() (Message, error)
+
+	core() *socket
 }
 
 // Watchable is what a poll over several endpoints needs.
