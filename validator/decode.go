@@ -74,6 +74,19 @@ type checker struct {
 	// must be complete; without it they are noted in jumped.
 	checkTargets bool
 
+	target int64 // that a branch should not have, when it is judged so
+
+	abi      ABI
+	features Features // that the CPU has; 0 does not ask
+
+	// Of the NaCl ABIs: the register that the instruction before has
+	// zero-extended; the starts in this bundle that are no branch targets;
+	// whether decodeNaCl decodes the end of a sequence, and that this was a
+	// masked store.
+	zx                    uint
+	inner                 uint32
+	sequence, maskedStore bool
+
 	// threadLoad is the offset in the bundle of the displacement when the
 	// instruction was a thread pointer load, otherwise 0.
 	threadLoad int
@@ -265,6 +278,10 @@ func (c *checker) step(p uint) (uint, ruleID) {
 		return n, v
 	}
 
+	if c.features != 0 && c.features.lacks(f.need) {
+		return n, ruleFeature
+	}
+
 	// 5. Memory operands, and prefixes that go with them.
 	if mem {
 		switch {
@@ -355,26 +372,38 @@ func (c *checker) step(p uint) (uint, ruleID) {
 
 	// 8. Direct branches.
 	if flags&(fRel8|fRel32) != 0 {
-		t := int64(c.bundle) + int64(q)
-		if flags&fRel8 != 0 {
-			t += int64(int8(c.buf[(q-1)&63]))
-		} else {
-			t += int64(int32(binary.LittleEndian.Uint32(c.buf[(q-4)&31:])))
-		}
-		switch {
-		case uint64(t) >= uint64(len(c.text)):
-			if s := c.base + t; s%BundleSize != 0 || s < SandboxStart || s >= SandboxEnd {
-				return n, ruleJumpRange
-			}
-		case c.checkTargets:
-			if c.starts[t/BundleSize]>>(t%BundleSize)&1 == 0 {
-				return n, ruleJumpTarget
-			}
-		default:
-			c.jumped[t/BundleSize] |= 1 << (t % BundleSize)
+		if broken := c.branch(q, flags); broken != ruleNone {
+			return n, broken
 		}
 	}
 	return n, ruleNone
+}
+
+// branch judges a direct branch whose instruction ends at q.
+func (c *checker) branch(q uint, flags formFlags) ruleID {
+	t := int64(c.bundle) + int64(q)
+	if flags&fRel8 != 0 {
+		t += int64(int8(c.buf[(q-1)&63]))
+	} else {
+		t += int64(int32(binary.LittleEndian.Uint32(c.buf[(q-4)&31:])))
+	}
+	switch {
+	case uint64(t) >= uint64(len(c.text)):
+		// Bundles of the NaCl ABIs may be named wherever they are: around a
+		// sandbox there are guards that a direct branch does not cross, or
+		// segment limits.
+		if s := c.base + t; s%BundleSize != 0 || c.abi == Halite && (s < SandboxStart || s >= SandboxEnd) {
+			return ruleJumpRange
+		}
+	case c.checkTargets:
+		if c.starts[t/BundleSize]>>(t%BundleSize)&1 == 0 {
+			c.target = t
+			return ruleJumpTarget
+		}
+	default:
+		c.jumped[t/BundleSize] |= 1 << (t % BundleSize)
+	}
+	return ruleNone
 }
 
 // ripSlack is how far in front of SandboxEnd a rip-relative operand has to

@@ -12,6 +12,11 @@ import (
 // its own and never listens to this one. Bytes that it can't decode come back
 // as ".byte 0x.., …", with the length of all of code, at most 15.
 func Disassemble(code []byte, pc uint64) (text string, n int) {
+	return disassemble(code, pc, 64)
+}
+
+// disassemble is Disassemble for 32-bit or 64-bit mode.
+func disassemble(code []byte, pc uint64, mode int) (text string, n int) {
 	defer func() {
 		// The disassembler belongs to somebody else and is fed hostile bytes.
 		if recover() != nil {
@@ -21,7 +26,7 @@ func Disassemble(code []byte, pc uint64) (text string, n int) {
 	if len(code) == 0 {
 		return "(nothing)", 0
 	}
-	inst, err := x86asm.Decode(code, 64)
+	inst, err := x86asm.Decode(code, mode)
 	if err != nil || inst.Len <= 0 || inst.Len > len(code) || inst.Op == 0 {
 		return rawBytes(code)
 	}

@@ -19,7 +19,10 @@
 //   - control leaves through the engine's trampolines or by a fault, and in no
 //     other way.
 //
-// docs/validator.md states the invariant in full and argues each rule. A rule
+// The NaCl ABIs, Classic and X86_32, have invariants of their own, which lean
+// on guard regions and on segments.
+//
+// docs/validator.md states the invariants in full and argues each rule. A rule
 // has an identifier (V-MEM-SEG, V-R15, …) that code, errors, documents and
 // tests share.
 //

@@ -6,9 +6,10 @@ type form struct {
 	flags   formFlags
 	imm     uint8     // bytes behind the operands
 	verdict [3]ruleID // by ABI: 0 accepts; a rule or a verdict… constant
+	need    needID    // CPU features
 }
 
-type formFlags uint32
+type formFlags uint64
 
 const (
 	// Which fields name general registers, which of these are written, and
@@ -44,7 +45,22 @@ const (
 	fRel8
 	fRel32
 	fRet
-	fZeroExtends // classic: the 32-bit destination counts as zero-extended
+
+	// Which operand, of 32 bits, the classic ABI takes for zero-extended: the
+	// r/m operand, the reg operand, the one in the opcode, the accumulator.
+	fZxRm
+	fZxReg
+	fZxOp
+	fZxAcc
+
+	fRep        // takes f3 as a repetition
+	fCondRep    // takes f3 and f2
+	fBranchHint // takes 2e and 3e
+	fModifiable // classic: running code may change its immediates
 )
 
-const anyGPR = fRegGPR | fRmGPR | fOpGPR | fVexGPR
+const (
+	anyGPR         = fRegGPR | fRmGPR | fOpGPR | fVexGPR
+	anyWritten     = fRegWritten | fRmWritten | fOpWritten | fVexWritten
+	anyZeroExtends = fZxRm | fZxReg | fZxOp | fZxAcc
+)

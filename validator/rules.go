@@ -46,6 +46,22 @@ const (
 	ruleTsx
 	ruleVendor
 
+	// Of the NaCl ABIs only.
+	ruleNaCl
+	ruleMasked
+	ruleMemBase
+	ruleMemIndex
+	ruleSPWrite
+	ruleBPWrite
+	ruleSPAlone
+	ruleBPAlone
+	ruleSPFix
+	ruleBPFix
+	ruleNonTemporal
+
+	// Of all.
+	ruleFeature
+
 	ruleCount
 )
 
@@ -90,19 +106,52 @@ var ruleText = [ruleCount]struct {
 	ruleRet:          {"V-RET", "only the one-byte ret (c3) leaves the control stack as call left it"},
 	ruleFar:          {"V-INSN-FAR", "far transfer: changes %cs"},
 
-	ruleStack:      {"V-INSN-STACK", "reads, writes or moves the control stack; use the data stack, %r14"},
-	ruleSyscall:    {"V-INSN-SYSCALL", "enters the kernel past the runtime; call a trampoline slot"},
-	ruleSegment:    {"V-INSN-SEGMENT", "reads or writes a segment register or base; %gs holds the sandbox"},
-	ruleState:      {"V-INSN-STATE", "loads or stores processor state that belongs to the host"},
-	rulePrivileged: {"V-INSN-PRIVILEGED", "privileged or for operating systems"},
-	ruleCache:      {"V-INSN-CACHE", "flushes, bypasses or hints past the cache, a tool for disturbing memory rows; use plain loads, stores and prefetcht0"},
-	ruleIdentity:   {"V-INSN-IDENTITY", "tells which processor runs the guest"},
-	ruleRandom:     {"V-INSN-RANDOM", "hardware random numbers; ask the runtime (getrandom)"},
-	ruleTsx:        {"V-INSN-TSX", "transactional memory"},
-	ruleVendor:     {"V-INSN-VENDOR", "of one maker's processors only (3DNow!, SSE4A, FMA4, XOP, TBM, LWP, SVM)"},
+	ruleStack:       {"V-INSN-STACK", "reads, writes or moves the control stack; use the data stack, %r14"},
+	ruleSyscall:     {"V-INSN-SYSCALL", "enters the kernel past the runtime; call a trampoline slot"},
+	ruleSegment:     {"V-INSN-SEGMENT", "reads or writes a segment register or base; %gs holds the sandbox"},
+	ruleState:       {"V-INSN-STATE", "loads or stores processor state that belongs to the host"},
+	rulePrivileged:  {"V-INSN-PRIVILEGED", "privileged or for operating systems"},
+	ruleCache:       {"V-INSN-CACHE", "flushes, bypasses or hints past the cache, a tool for disturbing memory rows; use plain loads, stores and prefetcht0"},
+	ruleIdentity:    {"V-INSN-IDENTITY", "tells which processor runs the guest"},
+	ruleRandom:      {"V-INSN-RANDOM", "hardware random numbers; ask the runtime (getrandom)"},
+	ruleTsx:         {"V-INSN-TSX", "transactional memory"},
+	ruleNaCl:        {"V-INSN-NACL", "not in the instruction set of NaCl; compile for an older processor"},
+	ruleMasked:      {"V-INSN-MASKED", "an extension that NaCl's validator masks off on every processor; switch it off in the compiler"},
+	ruleMemBase:     {"V-MEM-BASE", "memory operand whose base is not %r15, %rsp, %rbp or %rip; write disp(%r15,%rN) behind an instruction that zero-extends %rN"},
+	ruleMemIndex:    {"V-MEM-INDEX", "memory operand whose index was not zero-extended by the instruction just before it in the same bundle; write to its 32-bit half there"},
+	ruleSPWrite:     {"V-SP-WRITE", "writes %rsp in a way that may leave the sandbox; write %esp, and add %r15 to %rsp right behind"},
+	ruleBPWrite:     {"V-BP-WRITE", "writes %rbp in a way that may leave the sandbox; write %ebp, and add %r15 to %rbp right behind"},
+	ruleSPAlone:     {"V-SP-ALONE", "%esp was written by the instruction before, and this one does not add %r15 to %rsp; keep the two together in one bundle"},
+	ruleBPAlone:     {"V-BP-ALONE", "%ebp was written by the instruction before, and this one does not add %r15 to %rbp; keep the two together in one bundle"},
+	ruleSPFix:       {"V-SP-FIX", "adds %r15 to %rsp although the instruction before did not write %esp"},
+	ruleBPFix:       {"V-BP-FIX", "adds %r15 to %rbp although the instruction before did not write %ebp"},
+	ruleNonTemporal: {"V-NONTEMPORAL", "non-temporal instruction, a tool for disturbing memory rows; it is replaced in text that is loaded by copying"},
+	ruleFeature:     {"V-FEATURE", "needs a feature that this processor lacks; compile for an older processor"},
+
+	ruleVendor: {"V-INSN-VENDOR", "of one maker's processors only (3DNow!, SSE4A, FMA4, XOP, TBM, LWP, SVM)"},
 }
 
-// Rules lists the identifiers of all rules of the halite ABI.
+// naclText replaces the sentence of a rule where the NaCl ABIs give other
+// advice.
+var naclText = [ruleCount]string{
+	rulePrefix:       "a prefix that this instruction does not take, twice, or behind REX",
+	ruleRex:          "REX where none may stand; drop it",
+	ruleString:       "string instruction without the moves that bring %rsi and %rdi into the sandbox, in the same bundle",
+	ruleImplicit:     "accesses memory that its operands do not bound; put the address into %rdi behind `mov %edi,%edi; lea (%r15,%rdi),%rdi`",
+	ruleJumpIndirect: "indirect branch outside the unit `and $-32,%eN; add %r15,%rN; jmp|call *%rN` (x86-32: without the add) in one bundle",
+	ruleJumpRange:    "branch out of the text to a place that is not 32-byte aligned",
+	ruleJumpTarget:   "branch into the middle of an instruction or a unit, or to an instruction that depends on the one before it",
+	ruleRet:          "returns are `pop %rN` and an indirect jump unit, as compilers for NaCl write them",
+	ruleStack:        "reads, writes or moves the stack past the sandbox's rules",
+	ruleSegment:      "reads or writes a segment register or base",
+	ruleR15:          "writes %r15, the sandbox base",
+	ruleCache:        "flushes, bypasses or hints past the cache, a tool for disturbing memory rows",
+	ruleMoffs:        "absolute 64-bit address in the instruction",
+	ruleRandom:       "hardware random numbers",
+	ruleVex:          "VEX behind other prefixes, or with fields set that the instruction does not use; use the canonical encoding",
+}
+
+// Rules lists the identifiers of all rules.
 func Rules() []Rule {
 	var l []Rule
 	for _, r := range ruleText[1:] {

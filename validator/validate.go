@@ -15,9 +15,7 @@ import (
 // Preconditions: text does not change while Validate reads it.
 func Validate(text []byte, o Options) (Result, error) {
 	switch {
-	case o.ABI == Classic || o.ABI == X86_32:
-		return Result{}, fmt.Errorf("validator: the %s ABI is not supported by this version, only halite", o.ABI)
-	case o.ABI != Halite:
+	case o.ABI > X86_32:
 		return Result{}, fmt.Errorf("validator: unknown %s", o.ABI)
 	case o.Offset%BundleSize != 0:
 		return Result{}, fmt.Errorf("validator: text offset %#x is not a multiple of %d", o.Offset, BundleSize)
@@ -35,13 +33,15 @@ func Validate(text []byte, o Options) (Result, error) {
 	bundles := len(text) / BundleSize
 	bitmap := make([]uint32, 2*bundles)
 	c := checker{
-		text:   text,
-		base:   int64(o.Offset),
-		thread: uint32(o.ThreadPointer),
-		starts: bitmap[:bundles],
-		jumped: bitmap[bundles:],
+		text:     text,
+		base:     int64(o.Offset),
+		thread:   uint32(o.ThreadPointer),
+		starts:   bitmap[:bundles:bundles],
+		jumped:   bitmap[bundles:],
+		abi:      o.ABI,
+		features: o.Features,
 	}
-	var r Result
+	r := Result{onlyNonTemporal: true}
 	c.scan(&r, &o)
 	for i, j := range c.jumped {
 		if j&^c.starts[i] != 0 {
@@ -49,7 +49,18 @@ func Validate(text []byte, o Options) (Result, error) {
 			break
 		}
 	}
+	if o.CollectTargets {
+		r.Targets = c.starts
+	}
 	return r, nil
+}
+
+// stepAny is step of the checker's ABI.
+func (c *checker) stepAny(p uint) (uint, ruleID) {
+	if c.abi == Halite {
+		return c.step(p)
+	}
+	return c.stepNaCl(p)
 }
 
 // scan walks over all bundles, collecting instruction starts, branch targets,
@@ -58,8 +69,9 @@ func (c *checker) scan(r *Result, o *Options) {
 	for off := 0; off < len(c.text); off += BundleSize {
 		c.load(off)
 		var starts uint32
+		c.zx, c.inner = noReg, 0
 		for p := uint(0); p < BundleSize; {
-			n, broken := c.step(p)
+			n, broken := c.stepAny(p)
 			starts |= 1 << p
 			if broken != ruleNone {
 				c.report(r, o, p, n, broken)
@@ -67,6 +79,7 @@ func (c *checker) scan(r *Result, o *Options) {
 					// Where the next instruction begins is unknown. Do not
 					// blame the branches into this bundle for that.
 					starts |= ^uint32(0) << p
+					c.zx = noReg
 					break
 				}
 			}
@@ -78,7 +91,10 @@ func (c *checker) scan(r *Result, o *Options) {
 			}
 			p += n
 		}
-		c.starts[off/BundleSize] = starts
+		if c.zx == regSP || c.zx == regBP {
+			c.report(r, o, BundleSize, 0, ruleSPAlone+ruleID(c.zx-regSP))
+		}
+		c.starts[off/BundleSize] = starts &^ c.inner
 	}
 }
 
@@ -90,8 +106,13 @@ func (c *checker) findBadBranches(r *Result, o *Options) {
 		c.load(off)
 		for s := c.starts[off/BundleSize]; s != 0; s &= s - 1 {
 			p := uint(bits.TrailingZeros32(s))
-			if n, broken := c.step(p); broken == ruleJumpTarget {
+			c.zx = noReg
+			n, broken := c.stepAny(p)
+			if broken == ruleJumpTarget {
 				c.report(r, o, p, n, broken)
+			}
+			if n == 0 {
+				break // from here on the starts are made up
 			}
 		}
 	}
@@ -99,18 +120,29 @@ func (c *checker) findBadBranches(r *Result, o *Options) {
 
 // report adds an error to the result, or notes that there was one too many.
 func (c *checker) report(r *Result, o *Options, p, n uint, id ruleID) {
+	if id != ruleNonTemporal {
+		r.onlyNonTemporal = false
+	}
 	if len(r.Errors) >= o.MaxErrors {
 		r.Truncated = true
 		return
 	}
 	off := c.bundle + int(p)
 	end := off + int(n)
-	if n == 0 {
+	if n == 0 || end > len(c.text) {
 		// Unknown length: show what may belong to it.
 		end = min(off+15, len(c.text))
 	}
+	detail := ruleText[id].text
+	if s := naclText[id]; s != "" && o.ABI != Halite {
+		detail = s
+	}
 	code := append([]byte(nil), c.text[off:end]...)
-	text, m := Disassemble(code, uint64(off))
+	text, m := disassemble(code, uint64(off), c.abi.mode())
+	target := int64(-1)
+	if id == ruleJumpTarget {
+		target = c.target
+	}
 	if n == 0 && m > 0 && m < len(code) {
 		code = code[:m]
 	}
@@ -118,7 +150,8 @@ func (c *checker) report(r *Result, o *Options, p, n uint, id ruleID) {
 		Offset: uint32(off),
 		Rule:   ruleText[id].name,
 		Code:   code,
-		Detail: ruleText[id].text,
+		Detail: detail,
+		Target: target,
 		text:   text,
 	})
 }

@@ -21,8 +21,6 @@ func TestMisuse(t *testing.T) {
 		{"length", make([]byte, 31), Options{}, "multiple of 32"},
 		{"offset", nops(1), Options{Offset: 0x20010}, "multiple of 32"},
 		{"end", nops(2), Options{Offset: 0xffffffe0}, "leaves the sandbox"},
-		{"classic", nops(1), Options{ABI: Classic}, "classic"},
-		{"x86-32", nops(1), Options{ABI: X86_32}, "x86-32"},
 		{"unknown", nops(1), Options{ABI: 77}, "ABI(77)"},
 	} {
 		if _, err := Validate(c.text, c.o); err == nil || !strings.Contains(err.Error(), c.want) {

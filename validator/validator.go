@@ -31,6 +31,24 @@ func (a ABI) String() string {
 	return fmt.Sprintf("ABI(%d)", uint8(a))
 }
 
+// mode is the number of bits of the processor mode.
+func (a ABI) mode() int {
+	if a == X86_32 {
+		return 32
+	}
+	return 64
+}
+
+// ParseABI finds an ABI by the name that String gives it.
+func ParseABI(s string) (ABI, error) {
+	for a := Halite; a <= X86_32; a++ {
+		if s == a.String() {
+			return a, nil
+		}
+	}
+	return 0, fmt.Errorf("validator: no ABI %q; there are halite, classic and x86-32", s)
+}
+
 const (
 	// BundleSize is the number of bytes in a bundle. No instruction crosses
 	// the edge of one, and every indirect jump lands on the start of one.
@@ -60,11 +78,18 @@ type Options struct {
 	// loads must name; 0 means DefaultThreadPointer.
 	ThreadPointer int32
 
+	// Features are those of the CPU that is to execute the text: what needs
+	// others is refused. 0 asks for nothing.
+	Features Features
+
 	// MaxErrors bounds the number of errors reported; 0 means 10.
 	MaxErrors int
 
 	// CollectThreadPointerLoads asks for Result.ThreadPointerLoads.
 	CollectThreadPointerLoads bool
+
+	// CollectTargets asks for Result.Targets.
+	CollectTargets bool
 }
 
 // An Error is one reason why a text is refused.
@@ -73,6 +98,7 @@ type Error struct {
 	Rule   Rule
 	Code   []byte // the instruction, or what there is of it
 	Detail string // why, and what to do
+	Target int64  // for V-JUMP-TARGET, where the branch goes, from the start of the text; otherwise -1
 	text   string // disassembly
 }
 
@@ -93,10 +119,22 @@ type Result struct {
 	// displacement of each thread pointer load. Only the bytes disp32 at
 	// these offsets may be patched, and the text has to be validated again.
 	ThreadPointerLoads []uint32
+
+	// Targets holds one word for each bundle. Bit k says that a direct branch
+	// inside the text may name offset k of that bundle. It means nothing for a
+	// text that is refused, other than for non-temporal instructions.
+	Targets []uint32
+
+	onlyNonTemporal bool
 }
 
 // OK reports whether the text may be executed.
 func (r Result) OK() bool { return len(r.Errors) == 0 }
+
+// NonTemporal reports whether the text was refused for nothing but
+// non-temporal instructions, which the NaCl ABIs do not accept as they are:
+// Rewrite can replace some of them.
+func (r Result) NonTemporal() bool { return len(r.Errors) > 0 && r.onlyNonTemporal }
 
 // Err is nil when the text may be executed, and otherwise an error that lists
 // what is wrong, one reason a line. errors.As finds the first *Error in it.

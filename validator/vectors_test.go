@@ -58,6 +58,18 @@ func readVectors(t testing.TB) []vector {
 					t.Fatalf("vectors.txt:%d: %v", n, err)
 				}
 				v.options.ThreadPointer = int32(d)
+			case strings.HasPrefix(w, "abi="):
+				abi, err := ParseABI(w[4:])
+				if err != nil {
+					t.Fatalf("vectors.txt:%d: %v", n, err)
+				}
+				v.options.ABI = abi
+			case strings.HasPrefix(w, "cpu="):
+				f, err := ParseFeatures(w[4:])
+				if err != nil {
+					t.Fatalf("vectors.txt:%d: %v", n, err)
+				}
+				v.options.Features = f
 			default:
 				h, times, many := strings.Cut(w, "*")
 				b, err := hex.DecodeString(h)

@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// The generated tables, in words. For 64-bit mode:
+// The generated tables, in words. For 64-bit mode, and for 32-bit mode with
+// other names:
 //
 //	legacyCells64[page][opcode]  page = ((map*6 + prefix) * 2) + W
 //	vexCells64[page][opcode]     page = (((map-1)*4 + pp) * 2 + W) * 2 + L
@@ -23,8 +24,7 @@ import (
 //	kind 2  wide group: forms by the whole ModRM byte for mod=3 (64), then 8
 //
 // A form is what an instruction with that encoding does as far as a validator
-// cares; equal forms are one. The tables of 32-bit mode will be a second pair,
-// over the same forms.
+// cares; equal forms are one. Both modes share them.
 const (
 	prefixes  = 6
 	cellShift = 14
@@ -46,10 +46,26 @@ type form struct {
 	halite string
 	clas   string
 	x32    string
+	need   string // Go name of the features that it needs
 }
 
 func (f form) literal() string {
-	return fmt.Sprintf("{%s, %d, [3]ruleID{%s, %s, %s}}", f.flags, f.imm, f.halite, f.clas, f.x32)
+	return fmt.Sprintf("{%s, %d, [3]ruleID{%s, %s, %s}, %s}", f.flags, f.imm, f.halite, f.clas, f.x32, f.need)
+}
+
+// needs maps the feature column to the constants of features.go. LZCNT and
+// TZCNT are missing on purpose: processors without them execute bsr and bsf.
+var needs = map[string]string{
+	"": "0", "LZCNT": "0", "TZCNT": "0",
+	"x87": "needX87", "MMX": "needMMX", "SSE": "needSSE", "SSE2": "needSSE2", "SSE3": "needSSE3",
+	"SSSE3": "needSSSE3", "SSE41": "needSSE41", "SSE42": "needSSE42", "SSE4A": "needSSE4A",
+	"EMMXSSE": "needEMMXOrSSE", "3DNOW": "need3DNow", "E3DNOW": "needE3DNow", "3DPRFTCH": "needPrefetch",
+	"CMOV": "needCMOV", "CMOVx87": "needCMOVx87", "CX8": "needCX8", "CX16": "needCX16", "TSC": "needTSC",
+	"LAHF": "needLAHF", "MOVBE": "needMOVBE", "POPCNT": "needPOPCNT",
+	"AVX": "needAVX", "AVX2": "needAVX2", "FMA": "needFMA", "F16C": "needF16C",
+	"AES": "needAES", "AESAVX": "needAESAVX", "CLMUL": "needCLMUL", "CLMULAVX": "needCLMULAVX",
+	"BMI1": "needBMI1", "BMI2": "needBMI2", "ADX": "needADX", "SHA": "needSHA",
+	"VAES": "needVAES", "VPCLMUL": "needVPCLMUL",
 }
 
 // ruleConst is the Go name of the rule that the halite column names.
@@ -64,7 +80,7 @@ func ruleConst(v string) string {
 	return "rule" + s
 }
 
-func makeForm(r *row) (form, error) {
+func makeForm(r *row, mode32 bool) (form, error) {
 	var fl []string
 	add := func(s string) { fl = append(fl, s) }
 	vvvv := false
@@ -138,6 +154,9 @@ func makeForm(r *row) (form, error) {
 	imm := 0
 	for _, i := range r.imm {
 		imm += immSize[i]
+		if i == "moffs" && mode32 {
+			imm -= 4
+		}
 		switch i {
 		case "is4":
 			add("fIs4")
@@ -155,7 +174,11 @@ func makeForm(r *row) (form, error) {
 		add("fNoREX")
 	}
 	if r.zx == "yes" {
-		add("fZeroExtends")
+		role := zeroExtended(r.operands)
+		if role == "" {
+			return form{}, fmt.Errorf("zero-extends what?")
+		}
+		add(role)
 	}
 	for _, f := range r.flags {
 		switch f {
@@ -169,8 +192,14 @@ func makeForm(r *row) (form, error) {
 			} else {
 				add("fAddressOnly")
 			}
-		case "rep", "condrep", "branch_hint", "modif":
-			// Of use to the other ABIs only.
+		case "rep":
+			add("fRep")
+		case "condrep":
+			add("fCondRep")
+		case "branch_hint":
+			add("fBranchHint")
+		case "modif":
+			add("fModifiable")
 		default:
 			return form{}, fmt.Errorf("flag %q", f)
 		}
@@ -195,7 +224,56 @@ func makeForm(r *row) (form, error) {
 	if !ok1 || !ok2 {
 		return form{}, fmt.Errorf("verdicts %q %q", r.x32, r.classic)
 	}
-	return form{expr, imm, ruleConst(r.halite), nc, nx}, nil
+	need, ok := needs[r.feature]
+	if !ok {
+		if r.halite == "yes" || r.classic == "yes" || r.x32 == "yes" {
+			return form{}, fmt.Errorf("feature %q", r.feature)
+		}
+		need = "0"
+	}
+	if r.suffix != "" {
+		need = "need3DNow" // the suffix tells when it needs more
+	}
+	halite := only32(r)
+	if r.halite != "-" {
+		halite = ruleConst(r.halite)
+	}
+	return form{expr, imm, halite, nc, nx, need}, nil
+}
+
+// only32 names the reason for refusing a form that only 32-bit mode has.
+func only32(r *row) string {
+	switch {
+	case r.x32 == "yes":
+		return "0"
+	case r.name == "call" || r.name == "jmp":
+		return "ruleJumpIndirect"
+	case r.name == "lcall" || r.name == "ljmp":
+		return "ruleFar"
+	case r.name == "into":
+		return "ruleSyscall"
+	case r.name == "les" || r.name == "lds":
+		return "ruleSegment"
+	}
+	for _, o := range r.operands {
+		if strings.HasPrefix(o, "sreg") {
+			return "ruleSegment"
+		}
+	}
+	return "ruleNaCl"
+}
+
+// zeroExtended says which operand of a form the NaCl ABIs take for
+// zero-extended: the r/m operand where two are written.
+func zeroExtended(operands []string) string {
+	for _, role := range [][2]string{{"rm32", "fZxRm"}, {"reg32", "fZxReg"}, {"opreg32", "fZxOp"}, {"acc32", "fZxAcc"}} {
+		for _, o := range operands {
+			if name, access, _ := strings.Cut(o, ":"); name == role[0] && strings.Contains(access, "w") {
+				return role[1]
+			}
+		}
+	}
+	return ""
 }
 
 func has(l []string, s string) bool {
@@ -226,188 +304,222 @@ type cell struct {
 }
 
 type cellKey struct {
-	vex  bool
-	page int
-	op   int
+	mode32 bool
+	vex    bool
+	page   int
+	op     int
 }
 
 func tables(rows []*row) ([]byte, error) {
-	cells := map[cellKey]*cell{}
-	var exact []string
-	var suffixes [4]uint64
-	for _, r := range rows {
-		if r.classic == "-" {
-			continue // not encodable in 64-bit mode
-		}
-		fail := func(f string, a ...any) error {
-			return fmt.Errorf("%s (%s): %s", r.name, r.encoding(), fmt.Sprintf(f, a...))
-		}
-		if strings.HasPrefix(r.vex, "XOP") {
-			// The decoder knows no XOP: 8f with a reg field is no instruction.
-			if r.halite == "yes" || r.classic == "yes" {
-				return nil, fail("XOP")
-			}
-			continue
-		}
-		if strings.Contains(r.name, "nop") && r.modrm == "" && len(r.opcode) > 1 {
-			if len(r.opcode) > 3 {
-				if r.halite != "yes" {
-					return nil, fail("padding that is refused")
-				}
-				exact = append(exact, strings.Join(append(append([]string{}, r.prefix...), r.opcode...), ""))
-			}
-			// 40 90 and 48 90 are covered by 90 with and without W.
-			continue
-		}
-		f, err := makeForm(r)
-		if err != nil {
-			return nil, fail("%v", err)
-		}
-		// Split the opcode into map, opcode byte and, for some, a fixed ModRM.
-		ops := append([]string{}, r.opcode...)
-		opmap := 0
-		isVex := r.vex != ""
-		if isVex {
-			opmap, err = strconv.Atoi(strings.TrimPrefix(strings.Split(r.vex, ".")[1], "m"))
-			if err != nil || opmap < 1 || opmap > 3 {
-				return nil, fail("map")
-			}
-		} else if ops[0] == "0f" {
-			opmap, ops = 1, ops[1:]
-			if len(ops) > 1 && (ops[0] == "38" || ops[0] == "3a") {
-				opmap = 2
-				if ops[0] == "3a" {
-					opmap = 3
-				}
-				ops = ops[1:]
-			}
-		}
-		plus := strings.HasSuffix(ops[0], "+r")
-		op64, err := strconv.ParseUint(strings.TrimSuffix(ops[0], "+r"), 16, 8)
-		if err != nil {
-			return nil, fail("opcode")
-		}
-		op := int(op64)
-		fixed, fixedCount := -1, 1
-		if len(ops) == 2 && r.modrm == "" {
-			v, err := strconv.ParseUint(strings.TrimSuffix(ops[1], "+r"), 16, 8)
-			if err != nil || v < 0xc0 {
-				return nil, fail("ModRM byte %s", ops[1])
-			}
-			if fixed = int(v); strings.HasSuffix(ops[1], "+r") {
-				fixedCount = 8
-			}
-		} else if len(ops) != 1 {
-			return nil, fail("opcode is too long")
-		}
-		if r.suffix != "" {
-			v, err := strconv.ParseUint(r.suffix[1:], 16, 8)
-			if err != nil {
-				return nil, fail("suffix")
-			}
-			suffixes[v>>6] |= 1 << (v & 63)
-		}
-		var pages []int
-		if isVex {
-			w, l, pp := field(r.vex, "W"), field(r.vex, "L"), field(r.vex, "p")
-			if w < 0 || l < 0 || pp < 0 {
-				return nil, fail("VEX fields")
-			}
-			// The file numbers pp as the bits do: none, 66, f3, f2.
-			pages = []int{(((opmap-1)*4+pp)*2+w)*2 + l}
-		} else {
-			p, ok := prefixIndex[strings.Join(r.prefix, " ")]
-			if !ok {
-				if r.halite == "yes" || r.classic == "yes" {
-					return nil, fail("prefixes")
-				}
-				continue // f0 as part of an opcode: lock is not for it
-			}
-			base := (opmap*prefixes + p) * 2
-			switch r.w {
-			case "*":
-				pages = []int{base, base + 1}
-			case "0", "norex":
-				pages = []int{base}
-			case "1":
-				pages = []int{base + 1}
-			default:
-				return nil, fail("W=%q", r.w)
-			}
-		}
-		count := 1
-		if plus {
-			count = 8
-		}
-		for pi, pg := range pages {
-			f := f
-			if pi == 1 && r.halite == "yes" {
-				// W without a meaning: decoders disagree about what it does to
-				// some (f3 0f 7e), so the halite ABI takes none of them.
-				f.halite = ruleConst("REX")
-			}
-			for i := 0; i < count; i++ {
-				k := cellKey{isVex, pg, op + i}
-				c := cells[k]
-				if c == nil {
-					c = &cell{}
-					cells[k] = c
-				}
-				put := func(slot **form) error {
-					if *slot != nil && **slot != f {
-						// 90 is both nop and xchg of the accumulator with
-						// itself; the form of xchg covers both.
-						if opmap == 0 && op+i == 0x90 {
-							if r.name == "xchg" {
-								*slot = &f
-							}
-							return nil
-						}
-						return fail("conflicts with another row: %s and %s", f.literal(), (*slot).literal())
-					}
-					*slot = &f
-					return nil
-				}
-				switch {
-				case fixed >= 0:
-					c.modrm = true
-					for j := 0; j < fixedCount; j++ {
-						if err := put(&c.reg[fixed-0xc0+j]); err != nil {
-							return nil, err
-						}
-					}
-				case r.form == "":
-					if err := put(&c.direct); err != nil {
-						return nil, err
-					}
-				default:
-					c.modrm = true
-					lo, hi := 0, 7
-					if r.modrm != "/r" {
-						lo = int(r.modrm[1] - '0')
-						hi = lo
-					}
-					for d := lo; d <= hi; d++ {
-						if r.form == "mem" {
-							if err := put(&c.mem[d]); err != nil {
-								return nil, err
-							}
-							continue
-						}
-						for j := 0; j < 8; j++ {
-							if err := put(&c.reg[d*8+j]); err != nil {
-								return nil, err
-							}
-						}
-					}
-				}
-				if c.modrm && c.direct != nil {
-					return nil, fail("with and without ModRM")
-				}
+	t := &tableSet{cells: map[cellKey]*cell{}}
+	for _, mode32 := range []bool{false, true} {
+		for _, r := range rows {
+			if err := t.add(r, mode32); err != nil {
+				return nil, err
 			}
 		}
 	}
-	return emit(cells, exact, suffixes)
+	return t.emit()
+}
+
+// A tableSet collects what the tables of both modes will hold.
+type tableSet struct {
+	cells    map[cellKey]*cell
+	exact    []string
+	suffixes [2][4]uint64 // of 3DNow!, and of its extension
+}
+
+// add puts a row into the cells of one mode.
+func (t *tableSet) add(r *row, mode32 bool) error {
+	if !mode32 && r.classic == "-" || mode32 && (r.x32 == "-" || r.w == "1") {
+		return nil // not encodable in this mode
+	}
+	fail := func(f string, a ...any) error {
+		return fmt.Errorf("%s (%s): %s", r.name, r.encoding(), fmt.Sprintf(f, a...))
+	}
+	if strings.HasPrefix(r.vex, "XOP") {
+		// The decoder knows no XOP: 8f with a reg field is no instruction.
+		if r.halite == "yes" || r.classic == "yes" {
+			return fail("XOP")
+		}
+		return nil
+	}
+	if r.opcode[0] == "65" && len(r.opcode) > 1 {
+		return nil // thread pointer loads of 32-bit mode: code compares them
+	}
+	if strings.Contains(r.name, "nop") && r.modrm == "" && len(r.opcode) > 1 && r.opcode[0] != "d9" {
+		if len(r.opcode) > 3 && !mode32 {
+			if r.halite != "yes" {
+				return fail("padding that is refused")
+			}
+			t.exact = append(t.exact, strings.Join(append(append([]string{}, r.prefix...), r.opcode...), ""))
+		}
+		// 40 90 and 48 90 are covered by 90 with and without W.
+		return nil
+	}
+	f, err := makeForm(r, mode32)
+	if err != nil {
+		return fail("%v", err)
+	}
+	// Split the opcode into map, opcode byte and, for some, a fixed ModRM.
+	ops := append([]string{}, r.opcode...)
+	opmap := 0
+	isVex := r.vex != ""
+	if isVex {
+		opmap, err = strconv.Atoi(strings.TrimPrefix(strings.Split(r.vex, ".")[1], "m"))
+		if err != nil || opmap < 1 || opmap > 3 {
+			return fail("map")
+		}
+	} else if ops[0] == "0f" {
+		opmap, ops = 1, ops[1:]
+		if len(ops) > 1 && (ops[0] == "38" || ops[0] == "3a") {
+			opmap = 2
+			if ops[0] == "3a" {
+				opmap = 3
+			}
+			ops = ops[1:]
+		}
+	}
+	plus := strings.HasSuffix(ops[0], "+r")
+	op64, err := strconv.ParseUint(strings.TrimSuffix(ops[0], "+r"), 16, 8)
+	if err != nil {
+		return fail("opcode")
+	}
+	op := int(op64)
+	fixed, fixedCount := -1, 1
+	if len(ops) == 2 && r.modrm == "" {
+		v, err := strconv.ParseUint(strings.TrimSuffix(ops[1], "+r"), 16, 8)
+		if err != nil || v < 0xc0 {
+			return fail("ModRM byte %s", ops[1])
+		}
+		if fixed = int(v); strings.HasSuffix(ops[1], "+r") {
+			fixedCount = 8
+		}
+	} else if len(ops) != 1 {
+		return fail("opcode is too long")
+	}
+	if r.suffix != "" {
+		v, err := strconv.ParseUint(r.suffix[1:], 16, 8)
+		if err != nil {
+			return fail("suffix")
+		}
+		set := 0
+		if r.feature == "E3DNOW" {
+			set = 1
+		}
+		t.suffixes[set][v>>6] |= 1 << (v & 63)
+	}
+	var pages []int
+	if isVex {
+		w, l, pp := field(r.vex, "W"), field(r.vex, "L"), field(r.vex, "p")
+		if w < 0 || l < 0 || pp < 0 {
+			return fail("VEX fields")
+		}
+		// The file numbers pp as the bits do: none, 66, f3, f2.
+		pages = []int{(((opmap-1)*4+pp)*2+w)*2 + l}
+	} else {
+		p, ok := prefixIndex[strings.Join(r.prefix, " ")]
+		if !ok {
+			if r.halite == "yes" || r.classic == "yes" {
+				return fail("prefixes")
+			}
+			return nil // f0 as part of an opcode: lock is not for it
+		}
+		base := (opmap*prefixes + p) * 2
+		if r.w == "" && !mode32 {
+			return fail("no W")
+		}
+		switch {
+		case mode32:
+			pages = []int{base}
+		case r.w == "*":
+			pages = []int{base, base + 1}
+		case r.w == "0", r.w == "norex":
+			pages = []int{base}
+		case r.w == "1":
+			pages = []int{base + 1}
+		default:
+			return fail("W=%q", r.w)
+		}
+	}
+	count := 1
+	if plus {
+		count = 8
+	}
+	for pi, pg := range pages {
+		f := f
+		if pi == 1 && r.halite == "yes" && !isVex {
+			// W without a meaning: decoders disagree about what it does to
+			// some (f3 0f 7e), so the halite ABI takes none of them.
+			f.halite = ruleConst("REX")
+		}
+		for i := 0; i < count; i++ {
+			k := cellKey{mode32, isVex, pg, op + i}
+			c := t.cells[k]
+			if c == nil {
+				c = &cell{}
+				t.cells[k] = c
+			}
+			put := func(slot **form) error {
+				f := f
+				if *slot != nil {
+					// Some forms have a row for AVX and one for AVX2, of
+					// which the first, the smaller need, counts.
+					f.need = (*slot).need
+				}
+				if *slot != nil && **slot != f {
+					// 90 is both nop and xchg of the accumulator with
+					// itself; the form of xchg covers both.
+					if opmap == 0 && op+i == 0x90 {
+						if r.name == "xchg" {
+							*slot = &f
+						}
+						return nil
+					}
+					return fail("conflicts with another row: %s and %s", f.literal(), (*slot).literal())
+				}
+				*slot = &f
+				return nil
+			}
+			switch {
+			case fixed >= 0:
+				c.modrm = true
+				for j := 0; j < fixedCount; j++ {
+					if err := put(&c.reg[fixed-0xc0+j]); err != nil {
+						return err
+					}
+				}
+			case r.form == "":
+				if err := put(&c.direct); err != nil {
+					return err
+				}
+			default:
+				c.modrm = true
+				lo, hi := 0, 7
+				if r.modrm != "/r" {
+					lo = int(r.modrm[1] - '0')
+					hi = lo
+				}
+				for d := lo; d <= hi; d++ {
+					if r.form == "mem" {
+						if err := put(&c.mem[d]); err != nil {
+							return err
+						}
+						continue
+					}
+					for j := 0; j < 8; j++ {
+						if err := put(&c.reg[d*8+j]); err != nil {
+							return err
+						}
+					}
+				}
+			}
+			if c.modrm && c.direct != nil {
+				return fail("with and without ModRM")
+			}
+		}
+	}
+	return nil
 }
 
 // field returns the digit behind the letter in a VEX description, or -1.
@@ -420,13 +532,17 @@ func field(vex, letter string) int {
 	return -1
 }
 
-func emit(cells map[cellKey]*cell, exact []string, suffixes [4]uint64) ([]byte, error) {
+func (t *tableSet) emit() ([]byte, error) {
+	cells, exact := t.cells, t.exact
 	var keys []cellKey
 	for k := range cells {
 		keys = append(keys, k)
 	}
 	sort.Slice(keys, func(i, j int) bool {
 		a, b := keys[i], keys[j]
+		if a.mode32 != b.mode32 {
+			return !a.mode32
+		}
 		if a.vex != b.vex {
 			return !a.vex
 		}
@@ -435,7 +551,7 @@ func emit(cells map[cellKey]*cell, exact []string, suffixes [4]uint64) ([]byte, 
 		}
 		return a.op < b.op
 	})
-	forms := []string{"{0, 0, [3]ruleID{ruleOpcode, verdictNo, verdictNo}}"}
+	forms := []string{"{0, 0, [3]ruleID{ruleOpcode, verdictNo, verdictNo}, 0}"}
 	formOf := map[string]int{}
 	index := func(f *form) int {
 		if f == nil {
@@ -512,15 +628,21 @@ func emit(cells map[cellKey]*cell, exact []string, suffixes [4]uint64) ([]byte, 
 		fmt.Fprintf(&b, "%d: {%s},\n", i, g)
 	}
 	b.WriteString("}\n\n")
-	for _, isVex := range []bool{false, true} {
-		name, doc := "legacyCells64", "Cells of 64-bit mode by ((map*6 + prefix)*2) + W and opcode."
+	for i := range 4 {
+		isVex, mode32 := i&1 != 0, i&2 != 0
+		name, doc := "legacyCells", "Cells by ((map*6 + prefix)*2) + W and opcode."
 		if isVex {
-			name, doc = "vexCells64", "Cells of VEX encodings by (((map-1)*4 + pp)*2 + W)*2 + L and opcode."
+			name, doc = "vexCells", "Cells of VEX encodings by (((map-1)*4 + pp)*2 + W)*2 + L and opcode."
+		}
+		if mode32 {
+			name += "32"
+		} else {
+			name += "64"
 		}
 		fmt.Fprintf(&b, "// %s\nvar %s = [48][256]uint16{\n", doc, name)
 		page := -1
 		for _, k := range keys {
-			if k.vex != isVex {
+			if k.vex != isVex || k.mode32 != mode32 {
 				continue
 			}
 			if k.page != page {
@@ -548,6 +670,10 @@ func emit(cells map[cellKey]*cell, exact []string, suffixes [4]uint64) ([]byte, 
 		}
 		b.WriteString("\",\n")
 	}
-	fmt.Fprintf(&b, "}\n\n// The bytes that end a 3DNow! instruction.\nvar suffixes3DNow = [4]uint64{%#x, %#x, %#x, %#x}\n", suffixes[0], suffixes[1], suffixes[2], suffixes[3])
+	b.WriteString("}\n\n// The bytes that end a 3DNow! instruction, and those of its extension.\n")
+	for i, name := range []string{"suffixes3DNow", "suffixesE3DNow"} {
+		x := &t.suffixes[i]
+		fmt.Fprintf(&b, "var %s = [4]uint64{%#x, %#x, %#x, %#x}\n", name, x[0], x[1], x[2], x[3])
+	}
 	return format.Source(b.Bytes())
 }
