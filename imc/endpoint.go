@@ -631,6 +631,15 @@ func (s *AcceptEndpoint) next(done <-chan struct{}, nonblock bool) (*Request, er
 			a.mu.Unlock()
 			return nil, failure("accept", KindAcceptEndpoint, unix.EPIPE, whyAlone)
 		}
+		if nonblock && !glanced {
+			// The poller may not have told yet what a moment ago came; with many it is
+			// not worth asking each.
+			glanced = true
+			for _, b := range a.bridges[:min(len(a.bridges), 16)] {
+				b.list()
+			}
+			continue
+		}
 		if nonblock {
 			a.mu.Unlock()
 			return nil, againAccept

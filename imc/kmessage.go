@@ -45,6 +45,14 @@ func (k *kfd) sendMessage(h *handle, done <-chan struct{}, nonblock bool, m mess
 		var fds []int
 		for _, d := range m.descs {
 			o, err := d.outgoing()
+			for pause := minPause; err == errSlowly; o, err = d.outgoing() {
+				if nonblock {
+					return errAgain
+				}
+				if err := nap(&pause, done); err != nil {
+					return err
+				}
+			}
 			if err != nil {
 				return err
 			}

@@ -8,10 +8,13 @@ import (
 )
 
 // Limits of the queue at each end in memory. A queue takes a message whenever it
-// is below both limits, so that any message fits into an empty one.
+// is below both limits, so that any message fits into an empty one. What is queued
+// fits into the buffer of a socket (see kernelBuffer), also as the kernel counts:
+// up to twice the bytes, and 1.3 KiB for each packet. So a pair that moves into the
+// kernel does not wait there for a reader.
 const (
-	queueBytes    = 256 << 10
-	queueMessages = 512
+	queueBytes    = 64 << 10
+	queueMessages = 128
 )
 
 // Events says what can be done with an endpoint without waiting.
@@ -46,6 +49,7 @@ type end struct {
 	p        *pair
 	kind     Kind
 	second   bool // which of the pair's
+	shared   bool // its socket was given away: others may hold it
 	flushing bool // moved: what peer.rx holds still has to be sent through k, in order
 	refs     int  // handles
 
@@ -300,11 +304,26 @@ func (e *end) release(h *handle) {
 		k.watchers.remove(e.forwarded)
 		e.forwarded = nil
 	}
+	if k != nil && e.flushing && !e.shared {
+		e.stopReading()
+	}
 	p.mu.Unlock()
 	if k != nil {
 		k.release()
 	}
 	closeMessages(drop)
+}
+
+// stopReading tells the other side that nobody will receive here any more, although
+// the socket stays open until what was sent has gone. Without it two ends that both
+// still send would keep each other alive.
+func (e *end) stopReading() {
+	_ = unix.Shutdown(e.k.fd, unix.SHUT_RD)
+	// No event tells those that wait for room.
+	k := e.peer().k
+	k.mu.Lock()
+	k.out.wakeAll()
+	k.mu.Unlock()
 }
 
 func closeMessages(list []message) {
@@ -361,21 +380,26 @@ func (e *end) move(op string) error {
 		x.watchers.notify()
 		if x.refs == 0 {
 			// Its handles are gone; only what it sent before is still to come.
+			if x.flushing {
+				x.stopReading()
+			}
 			x.k.release()
 		}
 	}
 	p.mu.Unlock()
 	for _, x := range flush {
-		go x.flush()
+		if !x.flush(true) {
+			go x.flush(false)
+		}
 	}
 	return err
 }
 
 // flush sends what was in the queue of the peer when the pair moved, and what is
-// sent before that is done. It ends with that, or when nobody holds the other end.
-func (e *end) flush() {
+// sent before that is done. It ends with that, or when nobody holds the other end,
+// or, if it may not wait, when it had to; then it is false.
+func (e *end) flush(nonblock bool) bool {
 	p, k := e.p, e.k
-	defer k.release()
 	pause := minPause
 	for {
 		p.mu.Lock()
@@ -385,13 +409,17 @@ func (e *end) flush() {
 			e.sendWait.wakeAll()
 			e.watchers.notify()
 			p.mu.Unlock()
-			return
+			k.release()
+			return true
 		}
 		m := to.rx.list[to.rx.head]
 		p.mu.Unlock()
-		err := k.sendMessage(nil, nil, false, m)
+		err := k.sendMessage(nil, nil, nonblock, m)
 		if err != nil && err != unix.EPIPE && !k.hungUp() {
-			// Descriptors or memory are short; that passes.
+			// Room, descriptors or memory are short; that passes.
+			if nonblock {
+				return false
+			}
 			_ = nap(&pause, nil)
 			continue
 		}
@@ -402,7 +430,7 @@ func (e *end) flush() {
 			to.rxBytes = 0
 		} else {
 			wasFull := to.full()
-			drop = []message{to.rx.pop()}
+			_ = to.rx.pop()
 			to.rxBytes -= len(m.data)
 			e.sendWait.wakeOne()
 			if wasFull {

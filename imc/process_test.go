@@ -425,5 +425,4 @@ func childPing(f []*os.File) error {
 	}
 }
 
-func childAgent(f []*os.File) error       { return errors.New("not written") }
 func childLoadClients(f []*os.File) error { return errors.New("not written") }

@@ -167,7 +167,8 @@ func (c *callContext) Done() <-chan struct{} {
 		close(c.done)
 		return c.done
 	}
-	c.stop = make(chan struct{})
+	stop := make(chan struct{})
+	c.stop = stop
 	changed := make(chan struct{}, 1)
 	unwatch, err := c.s.Watch(func() {
 		select {
@@ -190,7 +191,7 @@ func (c *callContext) Done() <-chan struct{} {
 			case <-c.Context.Done():
 				c.end(c.Context.Err())
 				return
-			case <-c.stop:
+			case <-stop:
 				return
 			}
 		}

@@ -127,9 +127,14 @@ func (e *end) kernel(op string) (*kfd, error) {
 	}
 	e.p.mu.Lock()
 	defer e.p.mu.Unlock()
-	if e.refs == 0 {
+	switch {
+	case e.refs == 0:
 		return nil, errClosed(op, e.kind)
+	case e.flushing:
+		// Who gets the end must not overtake what was sent from it before.
+		return nil, errSlowly
 	}
+	e.shared = true
 	return e.k.retain(), nil
 }
 
@@ -276,6 +281,9 @@ func (s *socket) File() (*os.File, error) {
 		return nil, errClosed("make a file", s.e.kind)
 	}
 	k, err := s.e.kernel("make a file")
+	if err == errSlowly {
+		return nil, failure("make a file", s.e.kind, unix.EAGAIN, "what was sent before is still on its way: the other end's queue is full")
+	}
 	if err != nil {
 		return nil, err
 	}
