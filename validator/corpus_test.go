@@ -165,3 +165,141 @@ func TestCorpus(t *testing.T) {
 		})
 	}
 }
+
+// TestCorpusCPUFeatures: valid texts are refused without the features that
+// they need, and with them accepted, and need no others.
+func TestCorpusCPUFeatures(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		abi   ABI
+		cases int
+	}{{"cpuid32", X86_32, 5066}, {"cpuid64", Classic, 3982}} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var mu sync.Mutex
+			cases := 0
+			eachCorpusLine(t, c.name, func(f []string) {
+				mu.Lock()
+				defer mu.Unlock()
+				cases++
+				text := corpusText(t, f[1])
+				ok := func(have Features) bool {
+					r, err := Validate(text, Options{ABI: c.abi, Features: have | 1<<63})
+					if err != nil {
+						t.Error(err)
+					}
+					return r.OK() || r.NonTemporal()
+				}
+				// a,b needs both, a|b one of the two.
+				var need [][]Features
+				if f[0] != "none" {
+					for _, w := range strings.Split(f[0], ",") {
+						var any []Features
+						for _, x := range strings.Split(w, "|") {
+							b, err := ParseFeatures(x)
+							if err != nil {
+								t.Fatal(err)
+							}
+							any = append(any, b)
+						}
+						need = append(need, any)
+					}
+				}
+				all := AllFeatures
+				for i := Features(1); i < featureEnd; i <<= 1 {
+					want := true
+					for _, any := range need {
+						want = want && (len(any) > 1 || any[0] != i)
+					}
+					if ok(all&^i) != want {
+						t.Errorf("%v: without %v: %v", f, i, !want)
+					}
+				}
+				var least Features
+				for _, any := range need {
+					least |= any[len(any)-1]
+					if len(any) == 2 && ok(all&^any[0]&^any[1]) {
+						t.Errorf("%v: without %v: accepted", f, any)
+					}
+				}
+				if !ok(least) {
+					t.Errorf("%v: with nothing but %v: refused", f, least)
+				}
+			})
+			if cases != c.cases {
+				t.Errorf("%d cases, want %d", cases, c.cases)
+			}
+		})
+	}
+}
+
+// TestCorpusRewrite: text that is loaded by copying.
+func TestCorpusRewrite(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		abi   ABI
+		cases int
+	}{{"rewrite32", X86_32, 8477}, {"rewrite64", Classic, 6895}} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var mu sync.Mutex
+			cases := 0
+			eachCorpusLine(t, c.name, func(f []string) {
+				mu.Lock()
+				cases++
+				mu.Unlock()
+				text := corpusText(t, f[1])
+				was := string(text)
+				r, err := Rewrite(text, Options{ABI: c.abi})
+				if err != nil {
+					t.Error(err)
+				}
+				want := was
+				if f[0] == "V" {
+					want = string(corpusText(t, f[2]))
+				}
+				if r.OK() != (f[0] == "V") || string(text) != want {
+					t.Errorf("%v: %x %v", f, text, r.Err())
+				}
+			})
+			if cases != c.cases {
+				t.Errorf("%d cases, want %d", cases, c.cases)
+			}
+		})
+	}
+}
+
+// TestCorpusReplace: text that takes the place of other text.
+func TestCorpusReplace(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		abi            ABI
+		cases, defects int
+	}{{"replace32", X86_32, 20000, 0}, {"replace64", Classic, 20000, 3}} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var mu sync.Mutex
+			cases, defects := 0, 0
+			eachCorpusLine(t, c.name, func(f []string) {
+				new := corpusText(t, f[2])
+				r, err := ValidateReplacement(corpusText(t, f[1]), new, Options{ABI: c.abi})
+				if err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				cases++
+				switch {
+				case r.OK() == (f[0] == "V"):
+				case f[0] == "V" && extendsNop(new, r):
+					defects++
+				default:
+					t.Errorf("%v: %v", f, r.Err())
+				}
+			})
+			if cases != c.cases || defects != c.defects {
+				t.Errorf("%d cases, %d with the defect of the original; want %d and %d", cases, defects, c.cases, c.defects)
+			}
+		})
+	}
+}

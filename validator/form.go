@@ -56,7 +56,6 @@ const (
 	fRep        // takes f3 as a repetition
 	fCondRep    // takes f3 and f2
 	fBranchHint // takes 2e and 3e
-	fModifiable // classic: running code may change its immediates
 )
 
 const (

@@ -437,18 +437,18 @@ func (c *checker) decodeNaCl(p, zx uint) (uint, ruleID) {
 			return n, why
 		}
 	}
-	if c.features != 0 && c.features.lacks(f.need) {
-		return n, ruleFeature
-	}
+	need := f.need
 	if flags&fSuffix != 0 {
 		s := c.buf[(q-1)&63]
-		extended := suffixesE3DNow[s>>6]>>(s&63)&1 != 0
 		switch {
-		case suffixes3DNow[s>>6]>>(s&63)&1 == 0 && !extended:
+		case suffixesE3DNow[s>>6]>>(s&63)&1 != 0:
+			need = needE3DNow
+		case suffixes3DNow[s>>6]>>(s&63)&1 == 0:
 			return 0, ruleOpcode
-		case extended && c.features != 0 && c.features.lacks(needE3DNow):
-			return n, ruleFeature
 		}
+	}
+	if c.features != 0 && c.features.lacks(need) {
+		return n, ruleFeature
 	}
 
 	// 5. Prefixes that the row has to allow, and bits without a use.

@@ -548,7 +548,7 @@ func (c *checker) stepOne(code []byte) (int, ruleID) {
 		c.text[i] = 0x90
 	}
 	c.load(0)
-	n, why := c.step(0)
+	n, why := c.stepAny(0)
 	c.threadLoad = 0
 	return int(n), why
 }

@@ -61,6 +61,9 @@ const (
 
 	// Of all.
 	ruleFeature
+	ruleReplace
+	ruleReplaceUnit
+	ruleReplaceStart
 
 	ruleCount
 )
@@ -127,6 +130,10 @@ var ruleText = [ruleCount]struct {
 	ruleBPFix:       {"V-BP-FIX", "adds %r15 to %rbp although the instruction before did not write %ebp"},
 	ruleNonTemporal: {"V-NONTEMPORAL", "non-temporal instruction, a tool for disturbing memory rows; it is replaced in text that is loaded by copying"},
 	ruleFeature:     {"V-FEATURE", "needs a feature that this processor lacks; compile for an older processor"},
+
+	ruleReplace:      {"V-REPLACE", "running code may change the immediates and displacements of mov and the distance of call, and nothing else"},
+	ruleReplaceUnit:  {"V-REPLACE-UNIT", "running code may neither change nor gain nor lose an indirect jump unit, in which a thread may be"},
+	ruleReplaceStart: {"V-REPLACE-START", "here an instruction begins in the old code or in the new, but not in both; threads return to and resume at the old ones"},
 
 	ruleVendor: {"V-INSN-VENDOR", "of one maker's processors only (3DNow!, SSE4A, FMA4, XOP, TBM, LWP, SVM)"},
 }

@@ -14,15 +14,28 @@ import (
 //
 // Preconditions: text does not change while Validate reads it.
 func Validate(text []byte, o Options) (Result, error) {
+	c, err := prepare(text, &o)
+	if err != nil {
+		return Result{}, err
+	}
+	r := Result{onlyNonTemporal: true}
+	c.scan(&r, &o)
+	c.finish(&r, &o)
+	return r, nil
+}
+
+// prepare checks the arguments, fills in what the options left open, and makes
+// a checker.
+func prepare(text []byte, o *Options) (*checker, error) {
 	switch {
 	case o.ABI > X86_32:
-		return Result{}, fmt.Errorf("validator: unknown %s", o.ABI)
+		return nil, fmt.Errorf("validator: unknown %s", o.ABI)
 	case o.Offset%BundleSize != 0:
-		return Result{}, fmt.Errorf("validator: text offset %#x is not a multiple of %d", o.Offset, BundleSize)
+		return nil, fmt.Errorf("validator: text offset %#x is not a multiple of %d", o.Offset, BundleSize)
 	case len(text)%BundleSize != 0:
-		return Result{}, fmt.Errorf("validator: text length %#x is not a multiple of %d; pad it with hlt (f4)", len(text), BundleSize)
+		return nil, fmt.Errorf("validator: text length %#x is not a multiple of %d; pad it with hlt (f4)", len(text), BundleSize)
 	case uint64(o.Offset)+uint64(len(text)) > 1<<32:
-		return Result{}, fmt.Errorf("validator: text of %#x bytes at offset %#x leaves the sandbox", len(text), o.Offset)
+		return nil, fmt.Errorf("validator: text of %#x bytes at offset %#x leaves the sandbox", len(text), o.Offset)
 	}
 	if o.ThreadPointer == 0 {
 		o.ThreadPointer = DefaultThreadPointer
@@ -32,7 +45,7 @@ func Validate(text []byte, o Options) (Result, error) {
 	}
 	bundles := len(text) / BundleSize
 	bitmap := make([]uint32, 2*bundles)
-	c := checker{
+	return &checker{
 		text:     text,
 		base:     int64(o.Offset),
 		thread:   uint32(o.ThreadPointer),
@@ -40,19 +53,20 @@ func Validate(text []byte, o Options) (Result, error) {
 		jumped:   bitmap[bundles:],
 		abi:      o.ABI,
 		features: o.Features,
-	}
-	r := Result{onlyNonTemporal: true}
-	c.scan(&r, &o)
+	}, nil
+}
+
+// finish judges the branches that scan has noted.
+func (c *checker) finish(r *Result, o *Options) {
 	for i, j := range c.jumped {
 		if j&^c.starts[i] != 0 {
-			c.findBadBranches(&r, &o)
+			c.findBadBranches(r, o)
 			break
 		}
 	}
 	if o.CollectTargets {
 		r.Targets = c.starts
 	}
-	return r, nil
 }
 
 // stepAny is step of the checker's ABI.

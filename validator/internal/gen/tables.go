@@ -199,7 +199,7 @@ func makeForm(r *row, mode32 bool) (form, error) {
 		case "branch_hint":
 			add("fBranchHint")
 		case "modif":
-			add("fModifiable")
+			// Of use when code is replaced, where sameHead knows the opcodes.
 		default:
 			return form{}, fmt.Errorf("flag %q", f)
 		}
@@ -462,10 +462,9 @@ func (t *tableSet) add(r *row, mode32 bool) error {
 			}
 			put := func(slot **form) error {
 				f := f
-				if *slot != nil {
-					// Some forms have a row for AVX and one for AVX2, of
-					// which the first, the smaller need, counts.
-					f.need = (*slot).need
+				if *slot != nil && (*slot).need == "needAVX" && f.need == "needAVX2" {
+					// A row for each: NaCl asks for both.
+					(*slot).need, f.need = "needAVXAndAVX2", "needAVXAndAVX2"
 				}
 				if *slot != nil && **slot != f {
 					// 90 is both nop and xchg of the accumulator with
