@@ -2,11 +2,11 @@ package imc
 
 import (
 	"context"
-	"errors"
 	"io"
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -283,11 +283,8 @@ func (c *ConnectEndpoint) connectMemory(done <-chan struct{}, mode connectMode) 
 		a.mu.Unlock()
 		return nil, errRefused()
 	}
-	p := newPair(KindConnectedSocket)
-	if mode == connectWait {
-		p.state = pending
-	}
-	a.line.push(&Request{e: &p.ends[1], ack: mode == connectWait})
+	p := newCallPair(mode == connectWait)
+	a.line.push(&p.request)
 	a.wait.wakeOne()
 	a.watchers.notify()
 	if a.line.len() < lineLimit {
@@ -312,7 +309,7 @@ func (c *ConnectEndpoint) connectMemory(done <-chan struct{}, mode connectMode) 
 			return nil, err
 		}
 	}
-	return newSocket(e).(*ConnectedSocket), nil
+	return &p.handles[0], nil
 }
 
 func (c *ConnectEndpoint) connectKernel(done <-chan struct{}, mode connectMode) (*ConnectedSocket, error) {
@@ -525,25 +522,26 @@ func NewConnectEndpoint(f *os.File) (*ConnectEndpoint, error) {
 // anywhere, and every connection was accepted, the error is EPIPE. EMFILE: the
 // process has no descriptor left; the connection goes on waiting.
 func (s *AcceptEndpoint) Accept(ctx context.Context) (*ConnectedSocket, error) {
-	for {
-		r, err := s.Next(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if c, err := r.Accept(); !errors.Is(err, errGaveUp) {
-			return c, err
-		}
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
+	c, err := s.accept(ctx.Done(), false, nil)
+	if err == errCancelled {
+		err = ctx.Err()
+	}
+	return c, err
 }
 
 // TryAccept is Accept that returns EAGAIN instead of waiting.
-func (s *AcceptEndpoint) TryAccept() (*ConnectedSocket, error) {
+func (s *AcceptEndpoint) TryAccept() (*ConnectedSocket, error) { return s.accept(nil, true, nil) }
+
+func (s *AcceptEndpoint) accept(done <-chan struct{}, nonblock bool, stop *atomic.Bool) (*ConnectedSocket, error) {
 	for {
-		r, err := s.next(nil, true)
+		r, err := s.next(done, nonblock, stop)
 		if err != nil {
 			return nil, err
 		}
-		if c, err := r.Accept(); !errors.Is(err, errGaveUp) {
+		if c, err := r.Accept(); err != errGaveUp {
 			return c, err
 		}
 	}
@@ -555,21 +553,29 @@ func (s *AcceptEndpoint) Next(ctx context.Context) (*Request, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	r, err := s.next(ctx.Done(), false)
+	r, err := s.next(ctx.Done(), false, nil)
 	if err == errCancelled {
 		err = ctx.Err()
 	}
 	return r, err
 }
 
-func (s *AcceptEndpoint) next(done <-chan struct{}, nonblock bool) (*Request, error) {
+// next looks at stop whenever it was woken: a flag costs less than a channel that has
+// to be selected from.
+func (s *AcceptEndpoint) next(done <-chan struct{}, nonblock bool, stop *atomic.Bool) (*Request, error) {
 	a := s.a
 	glanced := false
 	a.mu.Lock()
 	for {
 		if s.closed.Load() {
+			a.more()
 			a.mu.Unlock()
 			return nil, errClosed("accept", KindAcceptEndpoint)
+		}
+		if stop != nil && stop.Load() {
+			a.more()
+			a.mu.Unlock()
+			return nil, errCancelled
 		}
 		if a.line.len() > 0 {
 			wasFull := a.line.len() >= lineLimit
@@ -666,6 +672,13 @@ func (s *AcceptEndpoint) next(done <-chan struct{}, nonblock bool) (*Request, er
 
 var againAccept = failure("accept", KindAcceptEndpoint, unix.EAGAIN, whyNoCaller)
 
+// wakeAll makes those that wait on this handle look again.
+func (s *AcceptEndpoint) wakeAll() {
+	s.a.mu.Lock()
+	s.a.wait.wakeHandle(&s.handle)
+	s.a.mu.Unlock()
+}
+
 // more wakes another acceptor if there may be more connections. The lock is held.
 func (a *address) more() {
 	if a.line.len() > 0 || len(a.ready) > 0 {
@@ -697,35 +710,37 @@ func (b *bridge) receive() (*Request, error) {
 
 // A Request is a connection that waits for being accepted or refused.
 type Request struct {
-	e    *end
-	ack  bool // the other side waits for the answer
-	once sync.Once
+	e        *end
+	s        *ConnectedSocket // made with the request, or nil
+	ack      bool             // the other side waits for the answer
+	answered atomic.Bool
 }
 
 // errGaveUp: who wanted to connect does not any more.
-var errGaveUp = failure("accept", KindAcceptEndpoint, unix.ECONNABORTED, "the other side gave up")
+var errGaveUp error = failure("accept", KindAcceptEndpoint, unix.ECONNABORTED, "the other side gave up")
 
 // Accept accepts the connection. The error is ECONNABORTED if the other side gave
 // up waiting, EBADF if the request was answered before.
 func (r *Request) Accept() (*ConnectedSocket, error) {
-	err := error(errClosed("accept", KindAcceptEndpoint))
-	var s *ConnectedSocket
-	r.once.Do(func() {
-		if err = r.answer(connected); err == nil {
-			s = newSocket(r.e).(*ConnectedSocket)
-		} else {
-			r.e.release(nil)
-		}
-	})
-	return s, err
+	if !r.answered.CompareAndSwap(false, true) {
+		return nil, errClosed("accept", KindAcceptEndpoint)
+	}
+	if err := r.answer(connected); err != nil {
+		r.e.release(nil)
+		return nil, err
+	}
+	if r.s != nil {
+		return r.s, nil
+	}
+	return newSocket(r.e).(*ConnectedSocket), nil
 }
 
 // Refuse refuses the connection.
 func (r *Request) Refuse() {
-	r.once.Do(func() {
+	if r.answered.CompareAndSwap(false, true) {
 		_ = r.answer(refused)
 		r.e.release(nil)
-	})
+	}
 }
 
 func (r *Request) answer(s connState) error {

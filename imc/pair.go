@@ -3,6 +3,7 @@ package imc
 import (
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -59,8 +60,9 @@ type end struct {
 	sendWait waitList
 	watchers watchList
 
-	k         *kfd   // not nil: the end is a socket of the kernel
-	forwarded *watch // passes k's events on to watchers
+	direct    atomic.Bool // what is sent goes into the kernel at once; never false again
+	k         *kfd        // not nil: the end is a socket of the kernel
+	forwarded *watch      // passes k's events on to watchers
 }
 
 type message struct {
@@ -70,15 +72,46 @@ type message struct {
 
 func newPair(k Kind) *pair {
 	p := new(pair)
-	p.ends[0] = end{p: p, kind: k, refs: 1}
-	p.ends[1] = end{p: p, kind: k, refs: 1, second: true}
+	p.init(k)
 	return p
+}
+
+func (p *pair) init(k Kind) {
+	for i := range p.ends {
+		e := &p.ends[i]
+		e.p, e.kind, e.refs, e.second = p, k, 1, i == 1
+	}
+}
+
+// callPair is a pair made by connect, with all that a call needs, in one piece of
+// memory.
+type callPair struct {
+	pair
+	request Request
+	handles [2]ConnectedSocket
+	first   [2][1]message // the queues, as long as they are short
+}
+
+func newCallPair(ack bool) *callPair {
+	c := new(callPair)
+	c.init(KindConnectedSocket)
+	for i := range c.ends {
+		c.ends[i].rx.list = c.first[i][:0]
+		c.handles[i].e = &c.ends[i]
+	}
+	c.request = Request{e: &c.ends[1], ack: ack, s: &c.handles[1]}
+	if ack {
+		c.state = pending
+	}
+	return c
 }
 
 func newKernelEnd(k *kfd, kind Kind) *end {
 	p := new(pair)
-	p.ends[0] = end{p: p, kind: kind, refs: 1, k: k}
-	return &p.ends[0]
+	e := &p.ends[0]
+	e.p, e.kind, e.refs, e.k = p, kind, 1, k
+	e.direct.Store(true)
+	return e
 }
 
 func (e *end) peer() *end {
@@ -366,6 +399,8 @@ func (e *end) move(op string) error {
 			x.flushing = true
 			x.k.retain()
 			flush = append(flush, x)
+		} else {
+			x.direct.Store(true)
 		}
 	}
 	for i := range p.ends {
@@ -406,6 +441,7 @@ func (e *end) flush(nonblock bool) bool {
 		to := e.peer()
 		if to.rx.len() == 0 {
 			e.flushing = false
+			e.direct.Store(true)
 			e.sendWait.wakeAll()
 			e.watchers.notify()
 			p.mu.Unlock()

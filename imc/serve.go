@@ -46,6 +46,10 @@ func (srv *Server) Serve(ctx context.Context, s *AcceptEndpoint) error {
 	}
 	run.ctx, run.cancel = context.WithCancelCause(ctx)
 	defer run.cancel(nil)
+	context.AfterFunc(run.ctx, func() {
+		run.stop.Store(true)
+		s.wakeAll()
+	})
 	run.spawn()
 	run.wg.Wait()
 	err := context.Cause(run.ctx)
@@ -64,6 +68,7 @@ type serving struct {
 	s       *AcceptEndpoint
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
+	stop    atomic.Bool
 	limit   int64
 	most    int32
 	wg      sync.WaitGroup
@@ -87,7 +92,7 @@ func (r *serving) work() {
 	pause := minPause
 	spare := int32(runtime.GOMAXPROCS(0)) + 1
 	for {
-		c, err := r.s.Accept(r.ctx)
+		c, err := r.s.accept(nil, false, &r.stop)
 		if err != nil {
 			if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
 				if nap(&pause, r.ctx.Done()) == nil {

@@ -203,7 +203,7 @@ func (s *socket) send(done <-chan struct{}, nonblock bool, data []byte, descs []
 		return err
 	}
 	if len(data) > 0 {
-		if s.e.direct() {
+		if s.e.direct.Load() {
 			m.data = data // copied into the kernel during the call
 		} else {
 			m.data = append(make([]byte, 0, len(data)), data...)
@@ -214,14 +214,6 @@ func (s *socket) send(done <-chan struct{}, nonblock bool, data []byte, descs []
 		return s.wrap("send", err)
 	}
 	return nil
-}
-
-// direct tells whether what is sent goes into the kernel at once. What is true
-// stays true.
-func (e *end) direct() bool {
-	e.p.mu.Lock()
-	defer e.p.mu.Unlock()
-	return e.k != nil && !e.flushing
 }
 
 func (s *socket) receive(done <-chan struct{}, nonblock bool) (Message, error) {

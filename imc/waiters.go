@@ -1,6 +1,9 @@
 package imc
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // A waiter is one goroutine that waits for a change under somebody's lock.
 type waiter struct {
@@ -124,6 +127,7 @@ func (l *waitList) drop(w *waiter) {
 
 // watchList holds the functions that Watch registered. The zero value is empty.
 type watchList struct {
+	n    atomic.Int32 // of list
 	mu   sync.Mutex
 	list []*watch
 }
@@ -134,6 +138,7 @@ func (l *watchList) add(f func()) *watch {
 	w := &watch{f}
 	l.mu.Lock()
 	l.list = append(l.list, w)
+	l.n.Store(int32(len(l.list)))
 	l.mu.Unlock()
 	return w
 }
@@ -147,19 +152,20 @@ func (l *watchList) remove(w *watch) (left int) {
 			l.list[i] = l.list[last]
 			l.list[last] = nil
 			l.list = l.list[:last]
+			l.n.Store(int32(last))
 			break
 		}
 	}
 	return len(l.list)
 }
 
-func (l *watchList) empty() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.list) == 0
-}
+func (l *watchList) empty() bool { return l.n.Load() == 0 }
 
+// notify need not see a watch that is being added: who adds one looks afterwards.
 func (l *watchList) notify() {
+	if l.empty() {
+		return
+	}
 	l.mu.Lock()
 	for _, w := range l.list {
 		w.f()
