@@ -31,17 +31,16 @@ func ValidateReplacement(old, new []byte, o Options) (Result, error) {
 	if len(old) != len(new) {
 		return Result{}, fmt.Errorf("validator: %#x bytes of text cannot replace %#x", len(new), len(old))
 	}
-	c, err := prepare(new, &o)
-	if err != nil {
+	var c, before checker
+	if err := c.prepare(new, &o); err != nil {
 		return Result{}, err
 	}
-	before, err := prepare(old, &o)
-	if err != nil {
+	if err := before.prepare(old, &o); err != nil {
 		return Result{}, err
 	}
 	r := Result{onlyNonTemporal: true}
 	for off := 0; off < len(new); off += BundleSize {
-		c.replaceBundle(before, off, &r, &o)
+		c.replaceBundle(&before, off, &r, &o)
 	}
 	c.finish(&r, &o)
 	return r, nil

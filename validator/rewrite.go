@@ -17,8 +17,8 @@ package validator
 // Nobody else may read or execute the text meanwhile. Rewriting costs a copy
 // of the text when there is something to rewrite.
 func Rewrite(text []byte, o Options) (Result, error) {
-	c, err := prepare(text, &o)
-	if err != nil {
+	var c checker
+	if err := c.prepare(text, &o); err != nil {
 		return Result{}, err
 	}
 	r := Result{onlyNonTemporal: true}
@@ -29,7 +29,8 @@ func Rewrite(text []byte, o Options) (Result, error) {
 	}
 	changed := append([]byte(nil), text...)
 	c.rewriting(&Result{}, &o, changed)
-	if r, err = Validate(changed, o); err == nil && r.OK() {
+	r, err := Validate(changed, o)
+	if err == nil && r.OK() {
 		copy(text, changed)
 	}
 	return r, err

@@ -14,8 +14,8 @@ import (
 //
 // Preconditions: text does not change while Validate reads it.
 func Validate(text []byte, o Options) (Result, error) {
-	c, err := prepare(text, &o)
-	if err != nil {
+	var c checker
+	if err := c.prepare(text, &o); err != nil {
 		return Result{}, err
 	}
 	r := Result{onlyNonTemporal: true}
@@ -24,18 +24,18 @@ func Validate(text []byte, o Options) (Result, error) {
 	return r, nil
 }
 
-// prepare checks the arguments, fills in what the options left open, and makes
-// a checker.
-func prepare(text []byte, o *Options) (*checker, error) {
+// prepare checks the arguments, fills in what the options left open, and sets
+// up the checker.
+func (c *checker) prepare(text []byte, o *Options) error {
 	switch {
 	case o.ABI > X86_32:
-		return nil, fmt.Errorf("validator: unknown %s", o.ABI)
+		return fmt.Errorf("validator: unknown %s", o.ABI)
 	case o.Offset%BundleSize != 0:
-		return nil, fmt.Errorf("validator: text offset %#x is not a multiple of %d", o.Offset, BundleSize)
+		return fmt.Errorf("validator: text offset %#x is not a multiple of %d", o.Offset, BundleSize)
 	case len(text)%BundleSize != 0:
-		return nil, fmt.Errorf("validator: text length %#x is not a multiple of %d; pad it with hlt (f4)", len(text), BundleSize)
+		return fmt.Errorf("validator: text length %#x is not a multiple of %d; pad it with hlt (f4)", len(text), BundleSize)
 	case uint64(o.Offset)+uint64(len(text)) > 1<<32:
-		return nil, fmt.Errorf("validator: text of %#x bytes at offset %#x leaves the sandbox", len(text), o.Offset)
+		return fmt.Errorf("validator: text of %#x bytes at offset %#x leaves the sandbox", len(text), o.Offset)
 	}
 	if o.ThreadPointer == 0 {
 		o.ThreadPointer = DefaultThreadPointer
@@ -45,7 +45,7 @@ func prepare(text []byte, o *Options) (*checker, error) {
 	}
 	bundles := len(text) / BundleSize
 	bitmap := make([]uint32, 2*bundles)
-	return &checker{
+	*c = checker{
 		text:     text,
 		base:     int64(o.Offset),
 		thread:   uint32(o.ThreadPointer),
@@ -53,7 +53,8 @@ func prepare(text []byte, o *Options) (*checker, error) {
 		jumped:   bitmap[bundles:],
 		abi:      o.ABI,
 		features: o.Features,
-	}, nil
+	}
+	return nil
 }
 
 // finish judges the branches that scan has noted.
