@@ -12,7 +12,8 @@ import (
 type Report struct {
 	Name      string
 	Type      Type
-	HaliteABI uint32 // version in the file's note, 0 without one
+	ABI       validator.ABI // that the code was checked against
+	HaliteABI uint32        // version in the file's note, 0 without one
 	Code      []CodeReport
 }
 
@@ -85,7 +86,17 @@ const verifyBias = 1 << 24
 
 // VerifyOptions are what Verify can be told.
 type VerifyOptions struct {
+	ABI       validator.ABI
 	MaxErrors int // of all findings; 0 means 10
+
+	// Features are those of the CPU that is to run the code; 0 does not ask.
+	Features validator.Features
+
+	// ReadOnly judges code as it is. Otherwise code of the NaCl ABIs, and raw
+	// code, is judged as the loader would load it, with non-temporal
+	// instructions replaced, and with hlt in the place of those that Features
+	// lack.
+	ReadOnly bool
 }
 
 // Verify checks the code of a program, a shared object or an object file
@@ -99,6 +110,9 @@ func Verify(name string, r io.ReaderAt, size int64, o VerifyOptions) (*Report, e
 		o.MaxErrors = 10
 	}
 	in := &reader{r: r, size: uint64(max(size, 0)), name: name}
+	if elfShapes[o.ABI] != nil {
+		return in.verifyNaCl(o)
+	}
 	h, err := in.header()
 	if err != nil {
 		return nil, err
@@ -131,7 +145,7 @@ func (in *reader) verifyLinked(h *header, f *File, o VerifyOptions) (*Report, er
 		}
 		c := CodeReport{Segment: s.Index, Address: start, Size: uint32(len(pages))}
 		if left := o.MaxErrors - rep.findings(); left > 0 {
-			res, err := validator.Validate(pages, validator.Options{Offset: start + bias, MaxErrors: left})
+			res, err := validator.Validate(pages, validator.Options{Offset: start + bias, MaxErrors: left, Features: o.Features})
 			if err != nil {
 				return nil, in.fail(RuleSegText, fmt.Sprintf("segment %d", s.Index), "%v", err)
 			}
@@ -251,7 +265,7 @@ func (in *reader) verifyObject(h *header, o VerifyOptions) (*Report, error) {
 		}
 		pages, _ := padText(code, 0)
 		c := CodeReport{Section: s.name, Segment: -1, Size: uint32(len(code))}
-		res, err := validator.Validate(pages, validator.Options{Offset: verifyBias, MaxErrors: left})
+		res, err := validator.Validate(pages, validator.Options{Offset: verifyBias, MaxErrors: left, Features: o.Features})
 		if err != nil {
 			return nil, in.fail(RuleSegText, where, "%v", err)
 		}
