@@ -8,7 +8,7 @@ HALITE := bin/halite
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # Packages whose tests are worth running again under the race detector,
 # which also links runtime/cgo and so exercises the engine's second layout.
-RACE := ./internal/cage/... ./internal/engine/... ./internal/safemem/... ./runtime/... ./libcshim/... ./loader/... ./ld/... .
+RACE := ./internal/cage/... ./internal/engine/... ./internal/safemem/... ./runtime/... ./libcshim/... ./imc/... ./loader/... ./ld/... .
 FUZZTIME ?= 10s
 
 .PHONY: all build setup sysroot demo test check unit race e2e fuzz fuzz-short soak bench clean
@@ -57,11 +57,12 @@ fuzz-short: setup
 fuzz: setup
 	@scripts/fuzz $(if $(filter 10s,$(FUZZTIME)),10m,$(FUZZTIME))
 
-# a long storm of faults, signals and preemptions on the engine, and all that the
-# validator accepts on the CPU; HALITE_SOAK=10m make soak
+# a long storm of faults, signals and preemptions on the engine, all that the validator
+# accepts on the CPU, random operations and load on IMC; HALITE_SOAK=10m make soak
 soak:
 	HALITE_SOAK=$${HALITE_SOAK:-1h} $(GO) test -timeout 0 -run TestStorm -v ./internal/engine
 	HALITE_ORACLE=$${HALITE_SOAK:-1h} $(GO) test -timeout 0 -v ./internal/oracle
+	HALITE_SOAK=$${HALITE_SOAK:-1h} $(GO) test -timeout 0 -run 'TestModel|TestLoad' -v ./imc
 
 bench: sysroot
 	cd bench && $(GO) run ./cmd/kernels

@@ -154,7 +154,7 @@ func (s *ConnectedSocket) sendCall(done <-chan struct{}, flags uint32, data []by
 func (s *ConnectedSocket) sendOwned(done <-chan struct{}, data []byte, descs []Desc) error {
 	m := message{data: data}
 	var err error
-	if m.descs, err = dupAll("send", KindConnectedSocket, descs); err != nil {
+	if m.descs, err = s.outward(descs); err != nil {
 		return err
 	}
 	if err = s.e.send(&s.handle, done, false, m); err != nil {

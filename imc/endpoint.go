@@ -30,6 +30,7 @@ type address struct {
 	gone     chan struct{} // closed when connects is 0; made when asked for
 	bridges  []*bridge
 	ready    []*bridge // those from which requests may be received
+	local    *string   // why connections can't carry files and shared memory, or nil
 	kernel   bool      // made as a pair of sockets: the one bridge is the accepting end
 }
 
@@ -284,6 +285,9 @@ func (c *ConnectEndpoint) connectMemory(done <-chan struct{}, mode connectMode) 
 		return nil, errRefused()
 	}
 	p := newCallPair(mode == connectWait)
+	if a.local != nil {
+		p.local.Store(a.local)
+	}
 	a.line.push(&p.request)
 	a.wait.wakeOne()
 	a.watchers.notify()
@@ -771,6 +775,13 @@ func (r *Request) answer(s connState) error {
 		p.ends[0].watchers.notify()
 	}
 	return nil
+}
+
+// RefuseHostDescriptors is that of [ConnectedSocket], for all connections to come.
+func (s *AcceptEndpoint) RefuseHostDescriptors(why string) {
+	s.a.mu.Lock()
+	s.a.local = &why
+	s.a.mu.Unlock()
 }
 
 func (s *AcceptEndpoint) Kind() Kind                   { return KindAcceptEndpoint }

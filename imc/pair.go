@@ -42,6 +42,7 @@ const (
 type pair struct {
 	mu    sync.Mutex
 	state connState
+	local atomic.Pointer[string] // why files and shared memory can't be sent, or nil
 	ends  [2]end
 }
 

@@ -180,6 +180,26 @@ func (s *socket) Receive(ctx context.Context) (Message, error) {
 // TryReceive is Receive that returns EAGAIN instead of waiting.
 func (s *socket) TryReceive() (Message, error) { return s.receive(nil, true) }
 
+// outward duplicates what is sent, if it can be.
+func (s *socket) outward(descs []Desc) ([]Desc, error) {
+	if len(descs) == 0 {
+		return nil, nil
+	}
+	if why := s.e.p.local.Load(); why != nil {
+		for _, d := range descs {
+			if d != nil && (d.Kind() == KindFile || d.Kind() == KindSharedMemory) {
+				return nil, failure("send", s.e.kind, unix.EOPNOTSUPP, d.Kind().String()+" can't be sent: "+*why)
+			}
+		}
+	}
+	return dupAll("send", s.e.kind, descs)
+}
+
+// RefuseHostDescriptors makes sending files and shared memory fail with EOPNOTSUPP for
+// the reason given: for who passes the messages on to where those can't go. It holds
+// for both ends if the other is in this process's memory.
+func (s *ConnectedSocket) RefuseHostDescriptors(why string) { s.e.p.local.Store(&why) }
+
 func (s *socket) cause(ctx context.Context, err error) error {
 	if err == errCancelled {
 		return ctx.Err()
@@ -199,7 +219,7 @@ func (s *socket) send(done <-chan struct{}, nonblock bool, data []byte, descs []
 	}
 	m := message{}
 	var err error
-	if m.descs, err = dupAll("send", kind, descs); err != nil {
+	if m.descs, err = s.outward(descs); err != nil {
 		return err
 	}
 	if len(data) > 0 {
