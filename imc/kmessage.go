@@ -80,13 +80,38 @@ func (k *kfd) sendMessage(h *handle, done <-chan struct{}, nonblock bool, m mess
 // receiving is one packet on its way in.
 type receiving struct {
 	buf  []byte
+	big  *packetBuffer // buf is this, while a packet is in it
 	n    int
 	fds  []int
 	lost bool
 	oob  [64]byte // room for eight descriptors: CMSG_SPACE(32)
 }
 
-var receivings = sync.Pool{New: func() any { return &receiving{buf: make([]byte, maxPacket+1)} }}
+// packetBuffer has room for any packet. Who waits has none: there can be thousands.
+type packetBuffer [maxPacket + 1]byte
+
+var packetBuffers = sync.Pool{New: func() any { return new(packetBuffer) }}
+
+// bigTry is a receiving of a packet of any size.
+type bigTry receiving
+
+func (b *bigTry) try(k *kfd) error {
+	r := (*receiving)(b)
+	r.big = packetBuffers.Get().(*packetBuffer)
+	r.buf = r.big[:]
+	err := r.try(k)
+	if err != nil {
+		r.free()
+	}
+	return err
+}
+
+func (r *receiving) free() {
+	packetBuffers.Put(r.big)
+	r.big, r.buf = nil, nil
+}
+
+var receivings = sync.Pool{New: func() any { return new(receiving) }}
 
 func (r *receiving) try(k *kfd) error {
 	pieces := [1][]byte{r.buf}
@@ -139,17 +164,19 @@ func (k *kfd) receiveMessage(h *handle, done <-chan struct{}, nonblock bool) (me
 	r := receivings.Get().(*receiving)
 	defer receivings.Put(r)
 	for {
-		if err := k.do(h, done, nonblock, false, r); err != nil {
+		if err := k.do(h, done, nonblock, false, (*bigTry)(r)); err != nil {
 			return message{}, err
 		}
 		if r.n == headerSize && le.Uint32(r.buf) == wordControl {
 			// How a connection went, which this end did not wait for.
 			closeAll(r.fds)
 			k.answer.CompareAndSwap(0, le.Uint32(r.buf[4:]))
+			r.free()
 			continue
 		}
 		break
 	}
+	defer r.free()
 	p, err := decode(r.buf[:r.n], r.fds, r.lost)
 	if err != nil {
 		closeAll(r.fds)
