@@ -19,7 +19,8 @@ import (
 // applies the rules as docs/validator.md states them.
 
 type refRow struct {
-	halite   string
+	verdict  [3]string // by ABI
+	zx       string
 	vex      map[string]string // m, W, L, p, vvvv; nil for legacy rows
 	prefix   string            // "66 f3"
 	opcode   []byte
@@ -27,6 +28,8 @@ type refRow struct {
 	modrm    string
 	mem, reg bool
 	suffix   bool
+	last     byte // suffix: its value
+	xop      bool
 	imm      int
 	rel      int
 	is4      bool
@@ -49,9 +52,9 @@ var refRows = sync.OnceValue(func() map[string][]*refRow {
 			continue
 		}
 		col := strings.Split(sc.Text(), "\t")
-		r := &refRow{halite: strings.TrimSpace(col[2]), name: col[5], flags: col[8]}
-		if r.halite != "yes" {
-			continue
+		r := &refRow{name: col[5], zx: col[7], flags: col[8]}
+		for i, abi := range []ABI{X86_32, Classic, Halite} {
+			r.verdict[abi] = strings.TrimSpace(col[i])
 		}
 		if col[4] != "-" {
 			r.operands = strings.Fields(col[4])
@@ -59,6 +62,8 @@ var refRows = sync.OnceValue(func() map[string][]*refRow {
 		for _, w := range strings.Fields(col[3]) {
 			n, isImm := sizes[w]
 			switch {
+			case strings.HasPrefix(w, "XOP."):
+				r.xop = true
 			case strings.HasPrefix(w, "VEX."):
 				r.vex = map[string]string{}
 				for _, f := range strings.Split(w, ".")[1:] {
@@ -76,6 +81,11 @@ var refRows = sync.OnceValue(func() map[string][]*refRow {
 				r.modrm = w[1:]
 			case w[0] == '+':
 				r.suffix = true
+				v, err := strconv.ParseUint(w[1:], 16, 8)
+				if err != nil {
+					panic(sc.Text())
+				}
+				r.last = byte(v)
 			case strings.HasPrefix(w, "W="):
 				r.w = w[2:]
 			case isImm:
@@ -94,6 +104,9 @@ var refRows = sync.OnceValue(func() map[string][]*refRow {
 				r.plus = strings.HasSuffix(w, "+r")
 				r.opcode = append(r.opcode, byte(v))
 			}
+		}
+		if r.xop {
+			continue // none is accepted
 		}
 		// Index by the opcode bytes that can't vary, as hex; +r rows eight times.
 		n := 1
@@ -288,7 +301,7 @@ prefixes:
 	var row *refRow
 	for _, r := range candidates {
 		isVex := r.vex != nil
-		if isVex != vex {
+		if isVex != vex || r.verdict[Halite] != "yes" {
 			continue
 		}
 		if vex {
@@ -490,15 +503,21 @@ prefixes:
 
 // refValidate is Validate's yes or no.
 func refValidate(text []byte, base int64, thread uint32) (bool, string) {
-	starts := map[int64]bool{}
+	_, why := refStarts(text, base, thread)
+	return why == "", why
+}
+
+// refStarts returns where instructions begin, a bit for each byte.
+func refStarts(text []byte, base int64, thread uint32) (mask []uint32, why string) {
+	mask = make([]uint32, len(text)/BundleSize)
 	var targets []int64
 	for off := 0; off < len(text); off += BundleSize {
 		for p := 0; p < BundleSize; {
 			in, why := refStep(text[off+p:off+BundleSize], int64(off+p), base, thread)
 			if why != "" {
-				return false, fmt.Sprintf("%#x: %s", off+p, why)
+				return nil, fmt.Sprintf("%#x: %s", off+p, why)
 			}
-			starts[int64(off+p)] = true
+			mask[off/BundleSize] |= 1 << p
 			if in.branch {
 				targets = append(targets, in.target)
 			}
@@ -507,16 +526,16 @@ func refValidate(text []byte, base int64, thread uint32) (bool, string) {
 	}
 	for _, t := range targets {
 		if t >= 0 && t < int64(len(text)) {
-			if !starts[t] {
-				return false, fmt.Sprintf("branch into the middle: %#x", t)
+			if mask[t/BundleSize]>>(t%BundleSize)&1 == 0 {
+				return nil, fmt.Sprintf("branch into the middle: %#x", t)
 			}
 			continue
 		}
 		if s := base + t; s%32 != 0 || s < 0x10000 || s >= 1<<32-0x10000 {
-			return false, fmt.Sprintf("branch out: %#x", t)
+			return nil, fmt.Sprintf("branch out: %#x", t)
 		}
 	}
-	return true, ""
+	return mask, ""
 }
 
 // TestReferenceVectors: both validators agree about every vector.
