@@ -6,7 +6,6 @@ import (
 	"compress/gzip"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -347,6 +346,30 @@ func writeOwnCorpus(t *testing.T, abi ABI, file string) {
 	t.Logf("%s: %d cases, %d valid, %d bytes", file, m.cases, m.valid, b.Len())
 }
 
+// ownCorpusLines reads the cases of a corpus.
+func ownCorpusLines(t *testing.T, abi ABI) (lines []string) {
+	t.Helper()
+	f, err := os.Open(ownCorpora + abi.String() + ".txt.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sc := bufio.NewScanner(z)
+	for sc.Scan() {
+		if !strings.HasPrefix(sc.Text(), "#") {
+			lines = append(lines, sc.Text())
+		}
+	}
+	if err := sc.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return lines
+}
+
 // TestOwnCorpus compares the validator with the recorded verdicts.
 func TestOwnCorpus(t *testing.T) {
 	for abi := Halite; abi <= X86_32; abi++ {
@@ -356,25 +379,9 @@ func TestOwnCorpus(t *testing.T) {
 			if os.Getenv("HALITE_CORPUS") == "write" {
 				writeOwnCorpus(t, abi, file)
 			}
-			f, err := os.Open(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer f.Close()
-			z, err := gzip.NewReader(f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			all, err := io.ReadAll(z)
-			if err != nil {
-				t.Fatal(err)
-			}
 			count := map[string]int{}
 			wrong := 0
-			for line := range strings.Lines(string(all)) {
-				if line[0] == '#' {
-					continue
-				}
+			for _, line := range ownCorpusLines(t, abi) {
 				f := strings.Fields(line)
 				text := corpusText(t, f[1])
 				r, err := Validate(text, Options{ABI: abi, Offset: corpusOffset, CollectTargets: true})
