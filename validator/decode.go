@@ -77,6 +77,7 @@ type checker struct {
 	target int64 // that a branch should not have, when it is judged so
 
 	abi      ABI
+	fast     *fastTable
 	features Features // that the CPU has; 0 does not ask
 
 	// Of the NaCl ABIs: the register that the instruction before has

@@ -52,6 +52,7 @@ func (c *checker) prepare(text []byte, o *Options) error {
 		starts:   bitmap[:bundles:bundles],
 		jumped:   bitmap[bundles:],
 		abi:      o.ABI,
+		fast:     fastTables[o.ABI](),
 		features: o.Features,
 	}
 	return nil
@@ -86,6 +87,16 @@ func (c *checker) scan(r *Result, o *Options) {
 		var starts uint32
 		c.zx, c.inner = noReg, 0
 		for p := uint(0); p < BundleSize; {
+			var more uint32
+			if c.abi == Halite {
+				p, more = c.runHalite(p)
+			} else if c.zx != regSP && c.zx != regBP {
+				p, more = c.runNaCl(p)
+			}
+			starts |= more
+			if p >= BundleSize {
+				break
+			}
 			n, broken := c.stepAny(p)
 			starts |= 1 << p
 			if broken != ruleNone {

@@ -1,0 +1,424 @@
+package validator
+
+import (
+	"encoding/binary"
+	"sync"
+)
+
+// The fast path: most instructions of compiled programs have one of a few
+// shapes, whose lengths and properties can be looked up without asking one
+// question after another. What it accepts, step accepts with the same length
+// and the same effects, and a test compares them over all encodings. What it
+// does not know it leaves to step; it never refuses anything itself.
+//
+// An instruction is looked up in four steps, all of which work on one 64-bit
+// load: prefixes are shifted out of it (65 67 as a pair, then at most one of
+// 66, f3, f2, then REX), the opcode selects a group of sixteen entries, the
+// ModRM byte together with REX.R, REX.B and the presence of 65 67 gives a word
+// of facts, and kind of operand and reg field select the entry. An entry holds
+// the facts that it does not stand, so that one AND tells whether step has to
+// look.
+
+// Bits of a word of facts about a ModRM byte, and in the same places of an
+// entry, which of them do not go with it or are of interest.
+const (
+	xRegSP   = 1 << iota // the reg field is rsp; for the NaCl ABIs, rsp or rbp or r15
+	xReg15               // the reg field is r15
+	xRmSP                // likewise for a register in r/m
+	xRm15                //
+	xPlain               // a memory operand without 65 67; for classic, one whose base may be anything
+	xUseless             // 65 67 although r/m is a register or %rip-relative; for classic, perhaps a prelude
+	xRIP                 // %rip-relative, which is no obstacle but has to be looked at
+	xSegment             // a memory operand with 65 67
+	xLength              // three bits: ModRM and displacement
+	xSIB     = 1 << 11
+	// The upper four bits of facts select the entry of a group.
+	xSelect = 12
+)
+
+// Further bits of an entry.
+const (
+	eImm   = 16 // four bits: length of the immediate
+	eREX   = 20 // four bits: B, X, R and presence of REX that do not go with it
+	eRel8  = 1 << 24
+	eRel32 = 1 << 25
+	eNeed  = 1 << 26 // needs a CPU feature
+	eSlow  = 1 << 27 // left to step
+
+	// Of the classic ABI: the address is computed and not used, and which
+	// register is zero-extended, two bits: none, reg, r/m, or that of the opcode.
+	eAddress = 1 << 28
+	eZx      = 29
+)
+
+// xObstacles are the facts that make an instruction one for step.
+const xObstacles = 0xff &^ xRIP
+
+// A fastTable is made from the generated tables for one ABI.
+type fastTable struct {
+	abi     ABI
+	prefix  [256]uint8       // 1, 2, 3 for 66, f3, f2
+	rex     [256]uint8       // the byte itself if it is a REX prefix
+	groups  [16 * 256]uint16 // by map (0 or 0f), prefix, W and opcode
+	facts   [8 * 256]uint16  // by 65 67, REX.R, REX.B and ModRM
+	entries []uint32         // sixteen for each group
+}
+
+var fastTables = [3]func() *fastTable{
+	Halite:  sync.OnceValue(func() *fastTable { return newFastTable(Halite) }),
+	Classic: sync.OnceValue(func() *fastTable { return newFastTable(Classic) }),
+	X86_32:  sync.OnceValue(func() *fastTable { return newFastTable(X86_32) }),
+}
+
+func newFastTable(abi ABI) *fastTable {
+	t := &fastTable{abi: abi}
+	t.prefix[0x66], t.prefix[0xf3], t.prefix[0xf2] = 1, 2, 3
+	if abi != X86_32 {
+		for b := 0x40; b < 0x50; b++ {
+			t.rex[b] = uint8(b)
+		}
+	}
+	for i := range t.facts {
+		t.facts[i] = factsOf(abi, i>>10 != 0, i>>9&1 != 0, i>>8&1 != 0, i&255)
+	}
+	// Group 0 is for what has no cell.
+	known := map[[16]uint32]uint16{}
+	add := func(g [16]uint32) uint16 {
+		i, ok := known[g]
+		if !ok {
+			i = uint16(len(t.entries) / 16)
+			known[g] = i
+			t.entries = append(t.entries, g[:]...)
+		}
+		return i
+	}
+	var slow [16]uint32
+	for i := range slow {
+		slow[i] = eSlow
+	}
+	add(slow)
+	cells := &legacyCells64
+	if abi == X86_32 {
+		cells = &legacyCells32
+	}
+	for opmap := range 2 {
+		for prefix := range 4 {
+			for w := range 2 {
+				for op := range 256 {
+					g := slow
+					cell := cells[(opmap*6+prefix)*2+w][op]
+					for i := range g {
+						switch {
+						case cell>>14 == 0:
+							g[i] = entryOf(abi, &forms[cell], op, false, false)
+						case cell>>14 == 1:
+							g[i] = entryOf(abi, &forms[narrowGroups[cell&0x3fff][i]], op, true, i >= 8)
+						case i >= 8:
+							g[i] = entryOf(abi, &forms[wideGroups[cell&0x3fff][64+i-8]], op, true, true)
+						}
+					}
+					if opmap == 0 {
+						switch {
+						case op == 0x83 && prefix == 0:
+							g[4] = eSlow // may begin an indirect jump unit
+						case isNotOpcode(abi, op):
+							g = slow
+						}
+						if abi != Halite && prefix != 0 && cell>>14 == 0 {
+							g = slow // may be padding, or a repetition
+						}
+						if abi == Classic && op&^2 == 0x89 && prefix == 0 && w == 0 {
+							for i := range 8 {
+								g[i] |= xUseless // may begin a string unit
+							}
+						}
+						if abi == Classic && op == 0x90 {
+							g = slow // may be a nop
+						}
+					}
+					t.groups[(opmap<<3|prefix<<1|w)<<8|op] = add(g)
+				}
+			}
+		}
+	}
+	return t
+}
+
+// isNotOpcode names the bytes that step treats specially.
+func isNotOpcode(abi ABI, op int) bool {
+	switch op {
+	case 0x0f, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xc4, 0xc5, 0xf0, 0xf2, 0xf3:
+		return true
+	}
+	return abi != X86_32 && op&0xf0 == 0x40
+}
+
+// factsOf makes a word of facts.
+func factsOf(abi ABI, gs, r, b bool, m int) (f uint16) {
+	set := func(bit uint16, yes bool) {
+		if yes {
+			f |= bit
+		}
+	}
+	reg, rm := m>>3&7, m&7
+	f |= uint16(reg) << xSelect
+	if r {
+		reg |= 8
+	}
+	shape := memoryShapes[m]
+	isMem := m < 0xc0
+	base := rm
+	if b {
+		base |= 8
+	}
+	set(8<<xSelect, isMem)
+	set(xSIB, isMem && shape&hasSIB != 0)
+	f |= xLength * (1 + uint16(shape&dispSize))
+	switch abi {
+	case Halite:
+		set(xRegSP, reg == regSP)
+		set(xReg15, reg == reg15)
+		set(xRmSP, !isMem && base == regSP)
+		set(xRm15, !isMem && base == reg15)
+		set(xPlain, isMem && !gs && shape&isRIP == 0)
+		set(xUseless, gs && (!isMem || shape&isRIP != 0))
+		set(xSegment, isMem && gs)
+		set(xRIP, isMem && shape&isRIP != 0)
+	case Classic:
+		reserved := func(r int) bool { return r == regSP || r == regBP || r == reg15 }
+		set(xRegSP, reserved(reg))
+		set(xRmSP, !isMem && reserved(base))
+		set(xPlain, isMem && shape&(hasSIB|isRIP) == 0 && base != regBP && base != reg15)
+		set(xUseless, !r && !b && (m == 0xf6 || m == 0xff))
+	}
+	return f
+}
+
+// entryOf makes the entry of a form.
+func entryOf(abi ABI, f *form, op int, modrm, isMem bool) uint32 {
+	if f.verdict[abi] != ruleNone || f.flags&(fSuffix|fVexUsed|fVexLoose|fIs4) != 0 {
+		return eSlow
+	}
+	e := uint32(f.imm) << eImm
+	set := func(bit uint32, yes bool) {
+		if yes {
+			e |= bit
+		}
+	}
+	has := func(x formFlags) bool { return f.flags&x != 0 }
+	set(eRel8, has(fRel8))
+	set(eRel32, has(fRel32))
+	set(eNeed, f.need != needNothing)
+	if modrm {
+		e |= 7*xLength | xSIB
+	}
+	if abi == X86_32 {
+		return e
+	}
+	if has(fOpGPR) && op&7 == regSP || abi == Classic && has(fOpWritten) && op&7 == regBP {
+		return eSlow
+	}
+	set(1<<eREX, has(fOpWritten) && op&7 == 7)
+	if abi == Classic {
+		set(8<<eREX, has(fNoREX))
+		set(xRegSP, has(fRegWritten))
+		set(xRmSP, has(fRmWritten))
+		set(xPlain, isMem && !has(fAddressOnly|fHint))
+		set(eAddress, has(fAddressOnly|fHint))
+		switch {
+		case has(fZxReg):
+			e |= 1 << eZx
+		case has(fZxRm):
+			e |= 2 << eZx
+		case has(fZxOp):
+			e |= 3 << eZx
+		case has(fZxAcc):
+			return eSlow
+		}
+		return e
+	}
+	// Extension bits only for fields that exist: B and X for memory.
+	set(4<<eREX, !has(fRegExt))
+	set(2<<eREX, !isMem)
+	set(1<<eREX, !isMem && !has(fRmExt|fOpExt))
+	set(8<<eREX, has(fNoREX|fRel8|fRel32|fRet))
+	set(xRegSP, has(fRegGPR))
+	set(xReg15, has(fRegGPR) && has(fRegWritten))
+	set(xRmSP, has(fRmGPR))
+	set(xRm15, has(fRmGPR) && has(fRmWritten))
+	switch {
+	case !isMem:
+		e |= xUseless | xSegment
+	case has(fAddressOnly):
+		e |= xSegment
+	default:
+		e |= xPlain | xUseless | xRIP
+	}
+	return e
+}
+
+// runHalite goes over the current bundle from p on for as long as it finds
+// instructions that the fast path knows. It returns where it stopped and the
+// starts of the instructions before that.
+func (c *checker) runHalite(p uint) (uint, uint32) {
+	t := c.fast
+	refuse := uint32(eSlow)
+	if c.features != 0 {
+		refuse |= eNeed
+	}
+	var starts uint32
+	for p < BundleSize {
+		w := binary.LittleEndian.Uint64(c.buf[p : p+8])
+		var gs uint
+		if uint16(w) == 0x6765 {
+			gs = 1
+		}
+		w >>= gs * 16 & 63
+		q := p + gs*2
+		prefix := uint(t.prefix[byte(w)])
+		if prefix != 0 {
+			w >>= 8
+			q++
+		}
+		rex := uint(t.rex[byte(w)])
+		w >>= rex >> 6 * 8 & 63
+		q += rex >> 6
+		page := prefix<<1 | rex>>3&1
+		if byte(w) == 0x0f {
+			w >>= 8
+			q++
+			page |= 8
+		}
+		group := uint(t.groups[page<<8|uint(byte(w))])
+		m := uint(byte(w >> 8))
+		facts := uint(t.facts[gs<<10|rex>>1&2<<8|rex&1<<8|m])
+		i := group<<4 | facts>>xSelect
+		if i >= uint(len(t.entries)) {
+			break
+		}
+		e := t.entries[i]
+		x := uint32(facts) & e
+		if x&xObstacles|e&uint32((rex&7|rex>>3&8)<<eREX)|e&refuse != 0 {
+			break
+		}
+		q += 1 + uint(x>>8&7) + uint(e>>eImm&15)
+		if x&xSIB != 0 {
+			sib := uint(byte(w >> 16))
+			if sib&7 == 4 && rex&1 == 0 || sib&7 == 5 && m < 0x40 {
+				break
+			}
+			q++
+		}
+		if q > BundleSize {
+			break
+		}
+		if x&xRIP != 0 {
+			// Of w there may be less left than a displacement.
+			disp := int32(binary.LittleEndian.Uint32(c.buf[(q-uint(e>>eImm&15)-4)&31:]))
+			if t := c.base + int64(c.bundle) + int64(q) + int64(disp); t < SandboxStart || t > SandboxEnd-ripSlack {
+				break
+			}
+		}
+		if e&(eRel8|eRel32) != 0 {
+			at := c.bundle + int(q)
+			if e&eRel8 != 0 {
+				at += int(int8(c.buf[q-1]))
+			} else {
+				at += int(int32(binary.LittleEndian.Uint32(c.buf[(q-4)&31:])))
+			}
+			if uint(at) >= uint(len(c.text)) || c.checkTargets {
+				break
+			}
+			c.jumped[uint(at)/BundleSize] |= 1 << (uint(at) % BundleSize)
+		}
+		starts |= 1 << p
+		p = q
+	}
+	return p, starts
+}
+
+// runNaCl is runHalite for the NaCl ABIs. It keeps c.zx and c.inner up to date.
+//
+// Preconditions: no half-written rsp or rbp is waiting for its base.
+func (c *checker) runNaCl(p uint) (uint, uint32) {
+	t := c.fast
+	is32 := c.abi == X86_32
+	refuse := uint32(eSlow)
+	if c.features != 0 {
+		refuse |= eNeed
+	}
+	zx := c.zx
+	var starts uint32
+	for p < BundleSize {
+		w := binary.LittleEndian.Uint64(c.buf[p : p+8])
+		q := p
+		prefix := uint(t.prefix[byte(w)])
+		if prefix != 0 {
+			w >>= 8
+			q++
+		}
+		rex := uint(t.rex[byte(w)])
+		w >>= rex >> 6 * 8 & 63
+		q += rex >> 6
+		page := prefix<<1 | rex>>3&1
+		if byte(w) == 0x0f {
+			w >>= 8
+			q++
+			page |= 8
+		}
+		op := uint(byte(w))
+		group := uint(t.groups[page<<8|op])
+		m := uint(byte(w >> 8))
+		facts := uint(t.facts[rex>>1&2<<8|rex&1<<8|m])
+		i := group<<4 | facts>>xSelect
+		if i >= uint(len(t.entries)) {
+			break
+		}
+		e := t.entries[i]
+		x := uint32(facts) & e
+		if x&xObstacles|e&uint32((rex&7|rex>>3&8)<<eREX)|e&refuse != 0 {
+			break
+		}
+		q += 1 + uint(x>>8&7) + uint(e>>eImm&15)
+		indexed := uint32(0)
+		if x&xSIB != 0 {
+			sib := uint(byte(w >> 16))
+			q++
+			if sib&7 == 5 && m < 0x40 {
+				break
+			}
+			if !is32 && e&eAddress == 0 {
+				if base := sib&7 | rex&1<<3; base != regSP && base != regBP && base != reg15 {
+					break
+				}
+				if index := sib>>3&7 | rex<<2&8; index != 4 {
+					if index != zx {
+						break
+					}
+					indexed = 1
+				}
+			}
+		}
+		if q > BundleSize {
+			break
+		}
+		if e&(eRel8|eRel32) != 0 {
+			at := c.bundle + int(q)
+			if e&eRel8 != 0 {
+				at += int(int8(c.buf[q-1]))
+			} else {
+				at += int(int32(binary.LittleEndian.Uint32(c.buf[(q-4)&31:])))
+			}
+			if uint(at) >= uint(len(c.text)) || c.checkTargets {
+				break
+			}
+			c.jumped[uint(at)/BundleSize] |= 1 << (uint(at) % BundleSize)
+		}
+		c.inner |= indexed << p
+		zx = [4]uint{noReg, m>>3&7 | rex<<1&8, m&7 | rex&1<<3, op&7 | rex&1<<3}[e>>eZx&3]
+		starts |= 1 << p
+		p = q
+	}
+	c.zx = zx
+	return p, starts
+}
