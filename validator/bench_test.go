@@ -2,6 +2,7 @@ package validator
 
 import (
 	"debug/elf"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"syscall"
@@ -43,15 +44,43 @@ var typicalCode = [][]byte{
 	{0xe9, 0, 0, 0, 0},
 }
 
-// syntheticText returns valid code of size bytes, the same every time.
-func syntheticText(size int) []byte {
+// classicCode is the same for the classic ABI.
+var classicCode = [][]byte{
+	{0x89, 0xc0, 0x41, 0x8b, 0x44, 0x07, 0x08},       // mov %eax,%eax; mov 8(%r15,%rax),%eax
+	{0x89, 0xdb, 0x45, 0x89, 0x64, 0x1f, 0x10},       // mov %ebx,%ebx; mov %r12d,16(%r15,%rbx)
+	{0x44, 0x89, 0xe8, 0x49, 0x8b, 0x4c, 0xc7, 0x18}, // mov %r13d,%eax; mov 24(%r15,%rax,8),%rcx
+	{0x8b, 0x44, 0x24, 0x1c},                         // mov 28(%rsp),%eax
+	{0x48, 0x89, 0x5c, 0x24, 0x28},                   // mov %rbx,40(%rsp)
+	{0xf2, 0x0f, 0x10, 0x44, 0x24, 0x10},             // movsd 16(%rsp),%xmm0
+	{0x83, 0xec, 0x28, 0x4c, 0x01, 0xfc},             // sub $40,%esp; add %r15,%rsp
+	{0x48, 0x89, 0xc3}, {0x89, 0xd9}, {0x48, 0x01, 0xc8}, {0x83, 0xc1, 0x01}, {0x85, 0xc0}, {0x31, 0xc0},
+	{0x8d, 0x44, 0x11, 0x04}, {0xb8, 1, 0, 0, 0}, {0x0f, 0xb6, 0xc9}, {0x48, 0xc1, 0xe0, 0x03},
+	{0xf2, 0x0f, 0x58, 0xc1}, {0x0f, 0x1f, 0x44, 0x00, 0x00}, {0x66, 0x90}, {0x53}, {0x41, 0x5c},
+	{0x41, 0x83, 0xe3, 0xe0, 0x4d, 0x01, 0xfb, 0x41, 0xff, 0xe3}, // the unit
+	{0x74, 0x00}, {0x75, 0x00}, {0xe8, 0, 0, 0, 0}, {0xe9, 0, 0, 0, 0},
+}
+
+// code32 is the same for x86-32.
+var code32 = [][]byte{
+	{0x8b, 0x45, 0x08}, {0x8b, 0x44, 0x88, 0x10}, {0x89, 0x44, 0x24, 0x18}, {0xc7, 0x43, 0x04, 1, 0, 0, 0},
+	{0xf2, 0x0f, 0x10, 0x03}, {0x89, 0xd9}, {0x01, 0xc8}, {0x83, 0xc1, 0x01}, {0x85, 0xc0}, {0x31, 0xc0},
+	{0x8d, 0x44, 0x11, 0x04}, {0x8b, 0x05, 0, 0x10, 0, 0}, {0xb8, 1, 0, 0, 0}, {0x0f, 0xb6, 0xc9}, {0xc1, 0xe0, 0x03},
+	{0xf2, 0x0f, 0x58, 0xc1}, {0x0f, 0x1f, 0x44, 0x00, 0x00}, {0x66, 0x90}, {0x53}, {0x5d}, {0x40},
+	{0x83, 0xe0, 0xe0, 0xff, 0xe0}, {0x74, 0x00}, {0x75, 0x00}, {0xe8, 0, 0, 0, 0}, {0xe9, 0, 0, 0, 0},
+}
+
+// syntheticText returns valid code of the halite ABI of size bytes, the same
+// every time.
+func syntheticText(size int) []byte { return syntheticCode(typicalCode, size) }
+
+func syntheticCode(typical [][]byte, size int) []byte {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	text := make([]byte, 0, size)
 	var starts []int
 	type fix struct{ at, n int }
 	var fixes []fix
 	for len(text) < size-2*BundleSize {
-		c := typicalCode[rnd.IntN(len(typicalCode))]
+		c := typical[rnd.IntN(len(typical))]
 		if room := BundleSize - len(text)%BundleSize; len(c) > room {
 			text = append(text, nops(1)[:room]...)
 		}
@@ -111,21 +140,29 @@ func reportCPU(b *testing.B, start time.Duration, size int) {
 	}
 }
 
-// BenchmarkValidate prints the throughput on synthetic code, and next to it
-// that of a disassembler that decodes the same bytes.
+// BenchmarkValidate prints the throughput on synthetic code of each ABI, by one
+// goroutine and by two, and next to it that of a disassembler that decodes the
+// first one's bytes.
 func BenchmarkValidate(b *testing.B) {
 	text := syntheticText(1 << 20)
-	b.Run("halite", func(b *testing.B) {
-		b.SetBytes(int64(len(text)))
-		b.ReportAllocs()
-		start := cpuTime()
-		defer func() { reportCPU(b, start, len(text)) }()
-		for b.Loop() {
-			if r, err := Validate(text, Options{Offset: 0x20000}); err != nil || !r.OK() {
-				b.Fatal(r.Err(), err)
-			}
+	for _, c := range []struct {
+		abi  ABI
+		text []byte
+	}{{Halite, text}, {Classic, syntheticCode(classicCode, 1<<20)}, {X86_32, syntheticCode(code32, 1<<20)}} {
+		for workers := 1; workers <= 2; workers++ {
+			b.Run(fmt.Sprintf("%v/%d", c.abi, workers), func(b *testing.B) {
+				b.SetBytes(int64(len(c.text)))
+				b.ReportAllocs()
+				start := cpuTime()
+				defer func() { reportCPU(b, start, len(c.text)) }()
+				for b.Loop() {
+					if r, err := Validate(c.text, Options{ABI: c.abi, Offset: 0x20000, Workers: workers}); err != nil || !r.OK() {
+						b.Fatal(r.Err(), err)
+					}
+				}
+			})
 		}
-	})
+	}
 	b.Run("x86asm.Decode", func(b *testing.B) {
 		b.SetBytes(int64(len(text)))
 		start := cpuTime()

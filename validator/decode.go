@@ -1,6 +1,9 @@
 package validator
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"sync/atomic"
+)
 
 // Prefix bits, as collected by step.
 const (
@@ -69,6 +72,12 @@ type checker struct {
 	thread uint32   // displacement of the thread pointer word
 	starts []uint32 // a bit for every instruction that may be jumped to
 	jumped []uint32 // a bit for every place in the text that is jumped to
+
+	// The checker looks at span bytes of the text from lo on. Of several that
+	// share a text, each writes to its own part of starts and jumped; branches
+	// out of the part are noted in crossed, which they write to atomically.
+	lo, span uint
+	crossed  []uint32
 
 	// checkTargets makes step judge branches inside the text by starts, which
 	// must be complete; without it they are noted in jumped.
@@ -401,8 +410,10 @@ func (c *checker) branch(q uint, flags formFlags) ruleID {
 			c.target = t
 			return ruleJumpTarget
 		}
-	default:
+	case uint(t)-c.lo < c.span:
 		c.jumped[t/BundleSize] |= 1 << (t % BundleSize)
+	default:
+		atomic.OrUint32(&c.crossed[t/BundleSize], 1<<(t%BundleSize))
 	}
 	return ruleNone
 }

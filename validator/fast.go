@@ -132,8 +132,14 @@ func newFastTable(abi ABI) *fastTable {
 								g[i] |= xUseless // may begin a string unit
 							}
 						}
-						if abi == Classic && op == 0x90 {
-							g = slow // may be a nop
+						if abi != Halite && op == 0x90 {
+							// A nop, with 66 another; with REX it depends.
+							g = slow
+							if prefix < 2 {
+								for i := range g {
+									g[i] = 8 << eREX
+								}
+							}
 						}
 					}
 					t.groups[(opmap<<3|prefix<<1|w)<<8|op] = add(g)
@@ -326,7 +332,7 @@ func (c *checker) runHalite(p uint) (uint, uint32) {
 			} else {
 				at += int(int32(binary.LittleEndian.Uint32(c.buf[(q-4)&31:])))
 			}
-			if uint(at) >= uint(len(c.text)) || c.checkTargets {
+			if uint(at)-c.lo >= c.span || c.checkTargets {
 				break
 			}
 			c.jumped[uint(at)/BundleSize] |= 1 << (uint(at) % BundleSize)
@@ -409,7 +415,7 @@ func (c *checker) runNaCl(p uint) (uint, uint32) {
 			} else {
 				at += int(int32(binary.LittleEndian.Uint32(c.buf[(q-4)&31:])))
 			}
-			if uint(at) >= uint(len(c.text)) || c.checkTargets {
+			if uint(at)-c.lo >= c.span || c.checkTargets {
 				break
 			}
 			c.jumped[uint(at)/BundleSize] |= 1 << (uint(at) % BundleSize)

@@ -109,15 +109,26 @@ func (c *checker) freeMove(q uint) bool {
 	return w&0x80_ff_ff_ff == 0x80_e4_83_48
 }
 
-// jumpUnit returns the end of the indirect jump or call that follows a
-// `and $-32, %eN` that ends at q, or 0.
+// jumpUnit returns the length of the indirect jump unit that starts at p, or 0:
 //
 //	and  $-32, %eN       (at most an unnecessary REX)
 //	add  %r15, %rN       4c|4d 01 f8+N   or   49|4d 03 c7+8N, REX.X free
 //	jmp  *%rN            [REX] ff e0+N   (call: ff d0+N)
 //
-// In 32-bit mode there is no add.
-func (c *checker) jumpUnit(q, n uint) uint {
+// In 32-bit mode there is neither REX nor add.
+func (c *checker) jumpUnit(p uint) uint {
+	q := p
+	rex := uint(0)
+	if b := uint(c.buf[q&63]); b&0xf8 == 0x40 && c.abi == Classic {
+		rex = b
+		q++
+	}
+	w := binary.LittleEndian.Uint32(c.buf[q&31:])
+	if w&0xff_f8_ff != 0xe0_e0_83 {
+		return 0
+	}
+	n := uint(w>>8&7) | rex&1<<3
+	q += 3
 	if c.abi == Classic {
 		if n == reg15 {
 			return 0
@@ -140,7 +151,7 @@ func (c *checker) jumpUnit(q, n uint) uint {
 	if m := uint(c.buf[(q+1)&63]); c.buf[q&63] != 0xff || m != 0xe0|n&7 && m != 0xd0|n&7 {
 		return 0
 	}
-	return q + 2
+	return q + 2 - p
 }
 
 // prelude returns the length of the two instructions that make rsi (6) or rdi
@@ -248,6 +259,12 @@ func (c *checker) decodeNaCl(p, zx uint) (uint, ruleID) {
 	b := c.buf[q&63]
 	is32 := c.abi == X86_32
 	prefixTable := &naclPrefixes[c.abi-Classic]
+
+	if b == 0x83 || c.buf[(q+1)&63] == 0x83 {
+		if n := c.jumpUnit(p); n != 0 {
+			return n, ruleNone
+		}
+	}
 
 	// 1. Prefixes: each at most once, REX last.
 	var pfx, rex uint
@@ -552,18 +569,11 @@ func (c *checker) decodeNaCl(p, zx uint) (uint, ruleID) {
 		}
 	}
 
-	// 8. Units that begin with an instruction that is fine by itself.
-	if oneByte && m >= 0xe0 && pfx&^pREX == 0 && rex&8 == 0 {
-		if op == 0x83 && m < 0xe8 && c.buf[(q-1)&63] == 0xe0 {
-			if end := c.jumpUnit(q, rm); end != 0 {
-				c.zx = noReg
-				return end - p, ruleNone
-			}
-		} else if (m == 0xf6 || m == 0xff) && op&^2 == 0x89 && !is32 && ext&^2 == 0 {
-			if end := c.stringUnit(p); end != 0 {
-				c.zx = noReg
-				return end, ruleNone
-			}
+	// 8. Sequences that begin with a move that is fine by itself.
+	if (m == 0xf6 || m == 0xff) && oneByte && op&^2 == 0x89 && pfx&^pREX == 0 && !is32 && rex&8|ext&^2 == 0 {
+		if n := c.stringUnit(p); n != 0 {
+			c.zx = noReg
+			return n, ruleNone
 		}
 	}
 

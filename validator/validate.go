@@ -3,6 +3,7 @@ package validator
 import (
 	"fmt"
 	"math/bits"
+	"sync"
 )
 
 // Validate decides whether text may be executed in a sandbox at o.Offset.
@@ -19,9 +20,49 @@ func Validate(text []byte, o Options) (Result, error) {
 		return Result{}, err
 	}
 	r := Result{onlyNonTemporal: true}
-	c.scan(&r, &o)
+	if n := min(o.Workers, len(text)/minWorkerBytes); n > 1 {
+		c.scanParallel(&r, &o, n)
+	} else {
+		c.scan(&r, &o)
+	}
 	c.finish(&r, &o)
 	return r, nil
+}
+
+// minWorkerBytes is the least text that is worth a goroutine of its own.
+const minWorkerBytes = 128 << 10
+
+// scanParallel is scan by n goroutines, each over a part of the text.
+func (c *checker) scanParallel(r *Result, o *Options, n int) {
+	bundles := len(c.starts)
+	c.crossed = make([]uint32, bundles)
+	results := make([]Result, n)
+	options := *o // not *o itself, which would move to the heap in every case
+	var wg sync.WaitGroup
+	for i := range n {
+		part := *c
+		part.lo = uint(bundles * i / n * BundleSize)
+		part.span = uint(bundles*(i+1)/n*BundleSize) - part.lo
+		results[i].onlyNonTemporal = true
+		wg.Go(func() { part.scan(&results[i], &options) })
+	}
+	wg.Wait()
+	for i := range results {
+		p := &results[i]
+		r.Truncated = r.Truncated || p.Truncated
+		r.onlyNonTemporal = r.onlyNonTemporal && p.onlyNonTemporal
+		r.ThreadPointerLoads = append(r.ThreadPointerLoads, p.ThreadPointerLoads...)
+		for _, e := range p.Errors {
+			if len(r.Errors) == o.MaxErrors {
+				r.Truncated = true
+				break
+			}
+			r.Errors = append(r.Errors, e)
+		}
+	}
+	for i, x := range c.crossed {
+		c.jumped[i] |= x
+	}
 }
 
 // prepare checks the arguments, fills in what the options left open, and sets
@@ -51,6 +92,7 @@ func (c *checker) prepare(text []byte, o *Options) error {
 		thread:   uint32(o.ThreadPointer),
 		starts:   bitmap[:bundles:bundles],
 		jumped:   bitmap[bundles:],
+		span:     uint(len(text)),
 		abi:      o.ABI,
 		fast:     fastTables[o.ABI](),
 		features: o.Features,
@@ -82,7 +124,7 @@ func (c *checker) stepAny(p uint) (uint, ruleID) {
 // scan walks over all bundles, collecting instruction starts, branch targets,
 // errors and thread pointer loads.
 func (c *checker) scan(r *Result, o *Options) {
-	for off := 0; off < len(c.text); off += BundleSize {
+	for off := int(c.lo); off < int(c.lo+c.span); off += BundleSize {
 		c.load(off)
 		var starts uint32
 		c.zx, c.inner = noReg, 0

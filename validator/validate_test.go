@@ -3,6 +3,8 @@ package validator
 import (
 	"bytes"
 	"errors"
+	"math/rand/v2"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -128,14 +130,57 @@ func TestThreadPointerLoads(t *testing.T) {
 }
 
 func TestAllocations(t *testing.T) {
-	text := syntheticText(1 << 16)
-	n := testing.AllocsPerRun(10, func() {
-		if r, err := Validate(text, Options{Offset: 0x20000}); err != nil || !r.OK() {
-			t.Fatal(r.Err(), err)
+	for abi, code := range map[ABI][][]byte{Halite: typicalCode, Classic: classicCode, X86_32: code32} {
+		text := syntheticCode(code, 1<<16)
+		n := testing.AllocsPerRun(10, func() {
+			if r, err := Validate(text, Options{ABI: abi, Offset: 0x20000}); err != nil || !r.OK() {
+				t.Fatal(r.Err(), err)
+			}
+		})
+		if n > 1 {
+			t.Errorf("%v: %v allocations, want the bitmap alone", abi, n)
 		}
-	})
-	if n > 1 {
-		t.Errorf("%v allocations, want the bitmap alone", n)
+	}
+}
+
+// TestWorkers: several goroutines say what one says, about good texts, about
+// bad branches between their parts, and about too many errors.
+func TestWorkers(t *testing.T) {
+	for abi, code := range map[ABI][][]byte{Halite: typicalCode, Classic: classicCode, X86_32: code32} {
+		text := syntheticCode(code, 1<<20)
+		rnd := rand.New(rand.NewPCG(5, uint64(abi)))
+		for round := range 8 {
+			o := Options{ABI: abi, Offset: 0x20000, CollectTargets: true, CollectThreadPointerLoads: true}
+			if round == 7 {
+				o.MaxErrors = 1 << 20
+			}
+			one, err := Validate(text, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.Workers = 2 + round%4
+			many, err := Validate(text, o)
+			if err != nil || !reflect.DeepEqual(one, many) {
+				t.Fatalf("%v, round %d, %v: %v\n%v", abi, round, err, one.Err(), many.Err())
+			}
+			if round == 0 && !one.OK() {
+				t.Errorf("%v: %v", abi, one.Err())
+			}
+			for range 1 << round {
+				text[rnd.IntN(len(text))]++
+			}
+		}
+		// A branch from one end to the other, into the middle of something.
+		text = syntheticCode(code, 1<<20)
+		copy(text, []byte{0xe9, 0xe1, 0xff, 0x0f, 0x00})
+		for i := 5; i < BundleSize; i++ {
+			text[i] = 0x90
+		}
+		copy(text[len(text)-BundleSize:], []byte{0x90, 0x90, 0x90, 0x90, 0x90, 0xb8, 0x90, 0x90, 0x90, 0x90})
+		r, _ := Validate(text, Options{ABI: abi, Offset: 0x20000, Workers: 4})
+		if r.OK() || r.Errors[len(r.Errors)-1].Offset != 0 || r.Errors[len(r.Errors)-1].Rule != "V-JUMP-TARGET" {
+			t.Errorf("%v: %v", abi, r.Err())
+		}
 	}
 }
 

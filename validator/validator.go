@@ -82,6 +82,10 @@ type Options struct {
 	// others is refused. 0 asks for nothing.
 	Features Features
 
+	// Workers is the number of goroutines that may share the work on a text
+	// of megabytes. 0 and 1 keep it to the caller's own.
+	Workers int
+
 	// MaxErrors bounds the number of errors reported; 0 means 10.
 	MaxErrors int
 
