@@ -87,6 +87,14 @@ type Config struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 
+	// Network decides what TCP and UDP sockets the guest may use; nil means that
+	// it can have none. Loopback and AnyNetwork are two policies.
+	Network NetworkPolicy
+
+	// Ports are further descriptors by number, from 3 on, by which the program
+	// and this process can talk.
+	Ports map[int]*Port
+
 	// Trace gets a line for each system call, LinkTrace one for each decision
 	// of the dynamic linker.
 	Trace     io.Writer
@@ -98,6 +106,22 @@ type Config struct {
 	StackSize  int    // bytes of the first thread's stack; 0: 8 MiB
 }
 
+// A NetworkPolicy decides about each address that a guest names, and about who
+// connects or sends to it.
+type NetworkPolicy = libcshim.NetworkPolicy
+
+// NetworkUse is what a NetworkPolicy is asked about.
+type NetworkUse = libcshim.NetworkUse
+
+// Loopback allows the host's own loopback addresses and nothing else.
+func Loopback(u NetworkUse) bool { return libcshim.Loopback(u) }
+
+// AnyNetwork allows everything that this process may do.
+func AnyNetwork(u NetworkUse) bool { return libcshim.AnyNetwork(u) }
+
+// A Port is a stream between a guest and its host.
+type Port = libcshim.Port
+
 // A Process is a loaded program that has not run yet.
 type Process = libcshim.Process
 
@@ -107,7 +131,7 @@ func New(c Config) (*Process, error) {
 	ns := namespace.New()
 	cfg := libcshim.Config{
 		Env: c.Env, Dir: c.Dir, Namespace: ns,
-		Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr,
+		Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr, Ports: c.Ports, Network: c.Network,
 		Trace: c.Trace, LinkTrace: c.LinkTrace,
 		MaxMemory: c.MaxMemory, MaxThreads: c.MaxThreads, MaxFiles: c.MaxFiles, StackSize: c.StackSize,
 	}

@@ -16,8 +16,8 @@
 //   - What a guest asks for costs memory in proportion to what it owns: lengths
 //     are bounded or served in pieces.
 //   - Policy: the guest has the files of its namespace, the clocks, random
-//     numbers, its own threads and signals. There is no network (socket is
-//     EACCES), no other process (kill reaches the guest itself only; fork and
+//     numbers, its own threads and signals. There is no network but what
+//     Config.Network allows (else socket is EACCES), no other process (kill reaches the guest itself only; fork and
 //     execve are ENOSYS), no way to executable memory but dl_open.
 //   - A call that blocks returns soon after its thread is kicked: it waits in
 //     runtime.Thread.Park, in poll(2) together with the thread's event

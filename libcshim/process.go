@@ -40,6 +40,13 @@ type Config struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 
+	// Network decides what TCP and UDP sockets the guest may use; nil means that
+	// it can have none.
+	Network NetworkPolicy
+
+	// Ports are further descriptors, by number, from 3 on.
+	Ports map[int]*Port
+
 	// Trace gets one line per system call, like strace.
 	Trace io.Writer
 
@@ -193,6 +200,9 @@ func (p *Process) setUp() error {
 	if err := p.openStdio(); err != nil {
 		return err
 	}
+	if err := p.openPorts(); err != nil {
+		return err
+	}
 	return p.load()
 }
 
@@ -257,6 +267,24 @@ func (p *Process) openStdio() error {
 		}
 		if _, err := p.fds.add(newOpenFile(f, "", flags), fd, false); err != nil {
 			_ = f.Close()
+			return err
+		}
+	}
+	return nil
+}
+
+// openPorts gives the guest its ends of the host's ports.
+func (p *Process) openPorts() error {
+	for fd, port := range p.cfg.Ports {
+		if fd < 3 || fd >= p.fds.limit {
+			return fmt.Errorf("libcshim: a port on descriptor %d", fd)
+		}
+		f := newOpenFile(portFile{Port: port}, "", unix.O_RDWR)
+		got, err := p.fds.add(f, fd, true)
+		if err == nil && got != fd {
+			err = fmt.Errorf("libcshim: descriptor %d is taken", fd)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -7,8 +7,8 @@ import (
 	"github.com/halite-run/halite/runtime"
 )
 
-// socketEnd is one end of socketpair(AF_UNIX, SOCK_STREAM): two pipes. There are
-// no other sockets, and descriptors can't be sent.
+// socketEnd is one end of socketpair(AF_UNIX, SOCK_STREAM): two pipes. Descriptors
+// can't be sent. Sockets of the network are hostSocket (net.go).
 type socketEnd struct {
 	namespace.Unsupported
 	in, out *pipe
@@ -173,7 +173,23 @@ func (k *task) peek(o *openFile, s *socketEnd, vecs []vec) (int64, error) {
 	return total, nil
 }
 
+// hostSocketOf returns the socket of the host behind a descriptor, or nil.
+func (k *task) hostSocketOf(fd uint64) *hostSocket {
+	o, err := k.p.fds.get(int32Arg(fd))
+	if err != nil {
+		return nil
+	}
+	defer o.release()
+	s, _ := o.file.(*hostSocket)
+	return s
+}
+
 func sysSendto(k *task, a *args) (int64, error) {
+	if k.hostSocketOf(a[0]) != nil {
+		return k.withHostSocket(a[0], func(o *openFile, s *hostSocket) (int64, error) {
+			return k.sendHost(o, s, int32Arg(a[3]), a[4], a[5], k.one(a[1], a[2]))
+		})
+	}
 	return k.sendTo(a[0], int32Arg(a[3]), func() ([]vec, error) {
 		if uint32(a[4]) != 0 {
 			return nil, unix.EISCONN
@@ -183,6 +199,15 @@ func sysSendto(k *task, a *args) (int64, error) {
 }
 
 func sysRecvfrom(k *task, a *args) (int64, error) {
+	if k.hostSocketOf(a[0]) != nil {
+		return k.withHostSocket(a[0], func(o *openFile, s *hostSocket) (int64, error) {
+			n, from, _, err := k.receiveHost(o, s, int32Arg(a[3]), k.one(a[1], a[2]))
+			if err == nil && from != nil {
+				err = k.putSockaddr(from, a[4], a[5])
+			}
+			return n, err
+		})
+	}
 	n, err := k.receive(a[0], int32Arg(a[3]), func() ([]vec, error) { return k.one(a[1], a[2]), nil })
 	if err == nil && uint32(a[5]) != 0 {
 		err = k.store32(a[5], 0) // nobody has an address
@@ -202,6 +227,22 @@ const (
 )
 
 func sysSendmsg(k *task, a *args) (int64, error) {
+	if k.hostSocketOf(a[0]) != nil {
+		return k.withHostSocket(a[0], func(o *openFile, s *hostSocket) (int64, error) {
+			var b [msghdrSize]byte
+			if err := k.read(a[1], b[:]); err != nil {
+				return 0, err
+			}
+			if le.Uint64(b[msgCtllen:]) != 0 {
+				return 0, unix.EPERM
+			}
+			vecs, err := k.iovec(le.Uint64(b[msgIov:]), le.Uint64(b[msgIovlen:]))
+			if err != nil {
+				return 0, err
+			}
+			return k.sendHost(o, s, int32Arg(a[2]), le.Uint64(b[:]), uint64(le.Uint32(b[msgNamelen:])), vecs)
+		})
+	}
 	return k.sendTo(a[0], int32Arg(a[2]), func() ([]vec, error) {
 		var b [msghdrSize]byte
 		if err := k.read(a[1], b[:]); err != nil {
@@ -215,6 +256,34 @@ func sysSendmsg(k *task, a *args) (int64, error) {
 }
 
 func sysRecvmsg(k *task, a *args) (int64, error) {
+	if k.hostSocketOf(a[0]) != nil {
+		return k.withHostSocket(a[0], func(o *openFile, s *hostSocket) (int64, error) {
+			var b [msghdrSize]byte
+			if err := k.read(a[1], b[:]); err != nil {
+				return 0, err
+			}
+			vecs, err := k.iovec(le.Uint64(b[msgIov:]), le.Uint64(b[msgIovlen:]))
+			if err != nil {
+				return 0, err
+			}
+			n, from, flags, err := k.receiveHost(o, s, int32Arg(a[2]), vecs)
+			if err != nil {
+				return 0, err
+			}
+			if name := le.Uint64(b[:]); from != nil && uint32(name) != 0 {
+				err = k.putSockaddr(from, name, a[1]+msgNamelen)
+			} else {
+				err = k.store32(a[1]+msgNamelen, 0)
+			}
+			if err == nil {
+				err = k.store32(a[1]+msgFlags, uint32(flags))
+			}
+			if err == nil {
+				err = k.store64(a[1]+msgCtllen, 0)
+			}
+			return n, err
+		})
+	}
 	n, err := k.receive(a[0], int32Arg(a[2]), func() ([]vec, error) {
 		var b [msghdrSize]byte
 		if err := k.read(a[1], b[:]); err != nil {
@@ -234,17 +303,23 @@ func sysRecvmsg(k *task, a *args) (int64, error) {
 }
 
 func sysShutdown(k *task, a *args) (int64, error) {
+	how := int32Arg(a[1])
+	if how < unix.SHUT_RD || how > unix.SHUT_RDWR {
+		return 0, unix.EINVAL
+	}
+	if k.hostSocketOf(a[0]) != nil {
+		return k.withHostSocket(a[0], func(_ *openFile, s *hostSocket) (int64, error) { return 0, unix.Shutdown(s.fd, how) })
+	}
 	return k.withSocket(a[0], func(_ *openFile, s *socketEnd) (int64, error) {
-		how := int32Arg(a[1])
-		if how < unix.SHUT_RD || how > unix.SHUT_RDWR {
-			return 0, unix.EINVAL
-		}
 		s.shut(how != unix.SHUT_WR, how != unix.SHUT_RD)
 		return 0, nil
 	})
 }
 
 func sysGetsockopt(k *task, a *args) (int64, error) {
+	if k.hostSocketOf(a[0]) != nil {
+		return k.withHostSocket(a[0], func(_ *openFile, s *hostSocket) (int64, error) { return k.getHostOption(s, a) })
+	}
 	return k.withSocket(a[0], func(*openFile, *socketEnd) (int64, error) {
 		if int32Arg(a[1]) != unix.SOL_SOCKET {
 			return 0, unix.EOPNOTSUPP
@@ -277,6 +352,9 @@ func sysGetsockopt(k *task, a *args) (int64, error) {
 
 // sysSetsockopt accepts what changes nothing here.
 func sysSetsockopt(k *task, a *args) (int64, error) {
+	if k.hostSocketOf(a[0]) != nil {
+		return k.withHostSocket(a[0], func(_ *openFile, s *hostSocket) (int64, error) { return k.setHostOption(s, a) })
+	}
 	return k.withSocket(a[0], func(*openFile, *socketEnd) (int64, error) {
 		if int32Arg(a[1]) != unix.SOL_SOCKET {
 			return 0, unix.EOPNOTSUPP
@@ -285,8 +363,20 @@ func sysSetsockopt(k *task, a *args) (int64, error) {
 	})
 }
 
-// sysGetsockname serves getpeername too: an address without a name.
-func sysGetsockname(k *task, a *args) (int64, error) {
+func sysGetsockname(k *task, a *args) (int64, error) { return k.socketName(a, unix.Getsockname) }
+func sysGetpeername(k *task, a *args) (int64, error) { return k.socketName(a, unix.Getpeername) }
+
+// socketName asks a socket of the host; an end of a pair has an address without a name.
+func (k *task) socketName(a *args, ask func(int) (unix.Sockaddr, error)) (int64, error) {
+	if k.hostSocketOf(a[0]) != nil {
+		return k.withHostSocket(a[0], func(_ *openFile, s *hostSocket) (int64, error) {
+			addr, err := ask(s.fd)
+			if err != nil {
+				return 0, err
+			}
+			return 0, k.putSockaddr(addr, a[1], a[2])
+		})
+	}
 	return k.withSocket(a[0], func(*openFile, *socketEnd) (int64, error) {
 		n, err := k.p.mem.Load32(uint32(a[2]))
 		if err != nil {

@@ -273,14 +273,14 @@ func init() {
 	def(unix.SYS_EPOLL_WAIT, "epoll_wait", sysEpollWait, rInt, aFD, aPtr, aInt, aInt)
 	def(unix.SYS_EPOLL_PWAIT, "epoll_pwait", sysEpollPwait, rInt, aFD, aPtr, aInt, aInt, aSigset)
 
-	// The network: none. Whoever may have one gets it as descriptors. Pairs of
-	// connected sockets are another kind of pipe.
-	for nr, name := range map[int]string{
-		unix.SYS_SOCKET: "socket", unix.SYS_CONNECT: "connect", unix.SYS_ACCEPT: "accept", unix.SYS_ACCEPT4: "accept4",
-		unix.SYS_BIND: "bind", unix.SYS_LISTEN: "listen",
-	} {
-		def(nr, name, refuse(unix.EACCES), rInt, aInt, aInt, aInt)
-	}
+	// The network: what Config.Network allows, usually nothing. Pairs of connected
+	// sockets are another kind of pipe.
+	def(unix.SYS_SOCKET, "socket", sysSocket, rInt, aInt, aHex, aInt)
+	def(unix.SYS_CONNECT, "connect", sysConnect, rInt, aFD, aPtr, aInt)
+	def(unix.SYS_ACCEPT, "accept", sysAccept, rInt, aFD, aPtr, aPtr)
+	def(unix.SYS_ACCEPT4, "accept4", sysAccept4, rInt, aFD, aPtr, aPtr, aHex)
+	def(unix.SYS_BIND, "bind", sysBind, rInt, aFD, aPtr, aInt)
+	def(unix.SYS_LISTEN, "listen", sysListen, rInt, aFD, aInt)
 	def(unix.SYS_SOCKETPAIR, "socketpair", sysSocketpair, rInt, aInt, aHex, aInt, aPairOut)
 	def(unix.SYS_SENDTO, "sendto", sysSendto, rInt, aFD, aInBuf, aSize, aHex, aPtr, aInt)
 	def(unix.SYS_RECVFROM, "recvfrom", sysRecvfrom, rInt, aFD, aOutBuf, aSize, aHex, aPtr, aPtr)
@@ -290,7 +290,7 @@ func init() {
 	def(unix.SYS_GETSOCKOPT, "getsockopt", sysGetsockopt, rInt, aFD, aInt, aInt, aPtr, aPtr)
 	def(unix.SYS_SETSOCKOPT, "setsockopt", sysSetsockopt, rInt, aFD, aInt, aInt, aPtr, aInt)
 	def(unix.SYS_GETSOCKNAME, "getsockname", sysGetsockname, rInt, aFD, aPtr, aPtr)
-	def(unix.SYS_GETPEERNAME, "getpeername", sysGetsockname, rInt, aFD, aPtr, aPtr)
+	def(unix.SYS_GETPEERNAME, "getpeername", sysGetpeername, rInt, aFD, aPtr, aPtr)
 }
 
 const sysFchmodat2Nr = 452
