@@ -11,7 +11,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 RACE := ./internal/cage/... ./internal/engine/... ./internal/safemem/... ./runtime/... ./libcshim/... ./imc/... ./loader/... ./ld/... .
 FUZZTIME ?= 10s
 
-.PHONY: all build setup sysroot demo test check unit race e2e fuzz fuzz-short soak bench clean
+.PHONY: all build setup sysroot demo python python-tests test check unit race e2e fuzz fuzz-short soak bench bench-python clean
 
 all: build
 
@@ -27,6 +27,14 @@ sysroot: setup build
 
 demo: sysroot
 	@examples/lua/run
+
+# CPython 3.11 and the libraries of its extension modules, for the sandbox
+python: sysroot
+	@$(HALITE) port python
+
+# CPython's own test suite in the sandbox and natively, compared: an hour on two cores
+python-tests: python
+	$(GO) run ./toolchain-tests/cpython -halite $(HALITE)
 
 test: check unit race e2e fuzz-short
 	@echo "make test: all green"
@@ -66,6 +74,9 @@ soak:
 
 bench: sysroot
 	cd bench && $(GO) run ./cmd/kernels
+
+bench-python: python
+	cd bench && $(GO) run ./cmd/python
 
 clean:
 	rm -rf bin

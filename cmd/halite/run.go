@@ -14,6 +14,8 @@ import (
 
 	"github.com/halite-run/halite"
 	"github.com/halite-run/halite/toolchain"
+	"github.com/halite-run/halite/toolchain/ports"
+	"golang.org/x/sys/unix"
 )
 
 // Exit statuses of run itself, as env(1) and timeout(1) have them.
@@ -78,7 +80,7 @@ func parseMount(s string) (halite.Mount, error) {
 
 func runMain(args []string) int {
 	f := newFlags("run", "PROGRAM [ARGUMENT...]",
-		"Validates, links and runs a program in a sandbox. It sees nothing of this machine's\nfiles but the program, the C library and what --dir and --lib give it; /tmp is memory.\nExit status: the program's own; 128+n when signal n ended it; 124 after --timeout;\n125 when it could not be loaded; 127 when it does not exist.",
+		"Validates, links and runs a program in a sandbox. PROGRAM is a file, or the name of a\nprogram that `halite port` has built (lua, python3.11), which is then mounted at /usr. It sees nothing of this machine's\nfiles but the program, the C library and what --dir and --lib give it; /tmp is memory.\nExit status: the program's own; 128+n when signal n ended it; 124 after --timeout;\n125 when it could not be loaded; 127 when it does not exist.",
 		"halite run --dir $PWD:/work --trace ./hello world")
 	var where placement
 	var env list
@@ -89,6 +91,7 @@ func runMain(args []string) int {
 	trace := f.Bool("trace", false, "show every system call on standard error")
 	traceFile := f.String("trace-file", "", "write every system call to a `file`")
 	linkTrace := f.Bool("trace-link", false, "show what the dynamic linker does on standard error")
+	network := f.String("net", "", "TCP and UDP sockets: `loopback` addresses only, or any (default: none)")
 	timeout := f.Duration("timeout", 0, "stop the program after this `duration`")
 	memory := f.Uint64("max-memory", 0, "`MiB` of code and writable memory that the program may have")
 	threads := f.Int("max-threads", 0, "`number` of threads that it may have")
@@ -104,6 +107,20 @@ func runMain(args []string) int {
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Mounts:    []halite.Mount{{Guest: "/tmp"}},
 		MaxMemory: *memory << 20, MaxThreads: *threads,
+	}
+	switch *network {
+	case "", "none":
+	case "loopback":
+		c.Network = halite.Loopback
+	case "any":
+		c.Network = halite.AnyNetwork
+	default:
+		fmt.Fprintf(os.Stderr, "halite run: --net %s: want loopback, any or none\n", *network)
+		return 2
+	}
+	if err := installed(&c); err != nil {
+		fmt.Fprintln(os.Stderr, "halite run:", err)
+		return statusNotFound
 	}
 	if err := where.apply(&c); err != nil {
 		fail("run", err)
@@ -133,10 +150,41 @@ func runMain(args []string) int {
 	return status
 }
 
+// installed lets the names of ports (lua, python3.11) stand for their programs, as a
+// shell finds programs by their names: the port is mounted at /usr. A file of
+// that name in the working directory comes first.
+func installed(c *halite.Config) error {
+	if strings.Contains(c.Program, "/") {
+		return nil
+	}
+	if _, err := os.Lstat(c.Program); err == nil {
+		return nil
+	}
+	dir, file, known := ports.Find(c.Program)
+	if !known {
+		return nil
+	}
+	if dir == "" {
+		return fmt.Errorf("%s has not been built yet; `halite port %s` builds it", c.Program, ports.PortOf(c.Program))
+	}
+	if c.Name == "" {
+		c.Name = c.Program
+	}
+	c.Program = file
+	c.Mounts = append([]halite.Mount{{Guest: "/usr", Host: dir, ReadOnly: true}}, c.Mounts...)
+	return nil
+}
+
 // environment is what --env asks for, and a PATH, so that programs that want one
 // are content.
 func environment(asked list) []string {
 	env := []string{"PATH=/bin:/usr/bin"}
+	if term, ok := os.LookupEnv("TERM"); ok {
+		// What a terminal can do is no secret, and line editors want it.
+		if _, err := unix.IoctlGetTermios(int(os.Stdin.Fd()), unix.TCGETS); err == nil {
+			env = append(env, "TERM="+term)
+		}
+	}
 	for _, e := range asked {
 		if !strings.Contains(e, "=") {
 			value, ok := os.LookupEnv(e)

@@ -10,15 +10,17 @@ import (
 // include/. Mounted at /usr in a domain it finds its modules in /usr/lib/lua/5.4
 // and /usr/share/lua/5.4.
 func Lua(ctx context.Context, o Options) (string, error) {
-	return (&port{name: "lua", recipe: "lua.go", source: "lua5.4", compiler: Sandbox, build: buildLua}).ensure(ctx, o)
+	return lua(Sandbox).ensure(ctx, o)
 }
+
+func lua(c Compiler) *port { return recipe("lua", "lua.go", "lua5.4", c, buildLua) }
 
 // NativeLua builds the same with a native compiler and the same options.
 func NativeLua(ctx context.Context, c Compiler, o Options) (string, error) {
 	if _, err := toolPath(c); err != nil {
 		return "", err
 	}
-	return (&port{name: "lua-" + string(c), recipe: "lua.go", source: "lua5.4", compiler: c, build: buildLua}).ensure(ctx, o)
+	return lua(c).ensure(ctx, o)
 }
 
 // luaFlags are the same for every compiler, so that run times compare.
@@ -75,12 +77,7 @@ func buildLua(j *job) error {
 
 // Lpeg builds lpeg as lib/lua/5.4/lpeg.so, with its module re in share/lua/5.4.
 func Lpeg(ctx context.Context, o Options) (string, error) {
-	p := &port{name: "lpeg", recipe: "lua.go", source: "lua-lpeg", compiler: Sandbox, build: buildLpeg}
-	p.needs = func(ctx context.Context, o Options) (map[string]string, error) {
-		lua, err := Lua(ctx, o)
-		return map[string]string{"lua": lua}, err
-	}
-	return p.ensure(ctx, o)
+	return recipe("lpeg", "lua.go", "lua-lpeg", Sandbox, buildLpeg, lua).ensure(ctx, o)
 }
 
 func buildLpeg(j *job) error {

@@ -20,12 +20,11 @@ import (
 	"embed"
 	"encoding/hex"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"sort"
@@ -68,8 +67,21 @@ type port struct {
 	recipe   string // file of this package, part of the key
 	source   string // Debian source package
 	compiler Compiler
-	needs    func(ctx context.Context, o Options) (map[string]string, error) // installed ports by name
+	files    *embed.FS // what else the recipe is made of; nil for nothing
+	needs    []*port
 	build    func(j *job) error
+}
+
+// recipe describes a port for one compiler, and those that it needs.
+func recipe(name, file, source string, c Compiler, build func(*job) error, needs ...func(Compiler) *port) *port {
+	p := &port{name: name, recipe: file, source: source, compiler: c, build: build}
+	if c != Sandbox {
+		p.name += "-" + string(c)
+	}
+	for _, n := range needs {
+		p.needs = append(p.needs, n(c))
+	}
+	return p
 }
 
 // job is one run of a recipe.
@@ -84,62 +96,6 @@ type job struct {
 	deps    map[string]string // installed ports that it needs
 }
 
-// Main is `halite port`.
-func Main(args []string) int {
-	flags := flag.NewFlagSet("halite port", flag.ContinueOnError)
-	flags.Usage = func() {
-		fmt.Fprint(flags.Output(), `usage: halite port [options] lua|lpeg|python
-
-Builds a program for the sandbox from its Debian source package, unless that
-has been done, and prints the directory it is installed in.
-
-  halite run --dir $(halite port lua):/usr:ro $(halite port lua)/bin/lua -v
-
-options:
-`)
-		flags.PrintDefaults()
-	}
-	var o Options
-	flags.BoolVar(&o.Force, "force", false, "build again")
-	flags.IntVar(&o.Jobs, "j", 0, "number of parallel jobs (default: the number of processors)")
-	native := flags.String("native", "", "build natively with this `compiler` (gcc or musl-gcc), for comparison; lua only")
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		return 2
-	}
-	if flags.NArg() != 1 {
-		flags.Usage()
-		return 2
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	o.Log = os.Stderr
-	var dir string
-	var err error
-	switch name := flags.Arg(0); {
-	case *native != "" && (name != "lua" || *native != string(GCC) && *native != string(MuslGCC)):
-		err = fmt.Errorf("only lua is built natively, with gcc or musl-gcc")
-	case name == "lua" && *native != "":
-		dir, err = NativeLua(ctx, Compiler(*native), o)
-	case name == "lua":
-		dir, err = Lua(ctx, o)
-	case name == "lpeg":
-		dir, err = Lpeg(ctx, o)
-	case name == "python":
-		dir, err = Python(ctx, o)
-	default:
-		err = fmt.Errorf("no recipe for %q; there are lua, lpeg and python", name)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "halite port:", err)
-		return 1
-	}
-	fmt.Println(dir)
-	return 0
-}
-
 func (o *Options) logf(format string, args ...any) {
 	if o.Log != nil {
 		fmt.Fprintf(o.Log, "halite port: "+format+"\n", args...)
@@ -147,6 +103,32 @@ func (o *Options) logf(format string, args ...any) {
 }
 
 const manifest = "halite-port.txt"
+
+// installed returns the directory in which a port is, or would be if it were
+// built, and whether it is. It builds and fetches nothing.
+func (p *port) installed() (dir string, ok bool) {
+	cache, err := toolchain.Cache()
+	if err != nil {
+		return "", false
+	}
+	source, ok := debsrc.Present(p.source)
+	if !ok {
+		return "", false
+	}
+	j := &job{port: p, deps: map[string]string{}}
+	for _, n := range p.needs {
+		if j.deps[n.name], ok = n.installed(); !ok {
+			return "", false
+		}
+	}
+	key, err := j.key(source.Version)
+	if err != nil {
+		return "", false
+	}
+	dir = filepath.Join(cache, "ports", p.name+"-"+key)
+	_, err = os.Stat(filepath.Join(dir, manifest))
+	return dir, err == nil
+}
 
 // ensure returns the directory of an installed port and builds it if needed.
 func (p *port) ensure(ctx context.Context, o Options) (string, error) {
@@ -167,8 +149,9 @@ func (p *port) ensure(ctx context.Context, o Options) (string, error) {
 			return "", err
 		}
 	}
-	if p.needs != nil {
-		if j.deps, err = p.needs(ctx, Options{Jobs: o.Jobs, Log: o.Log}); err != nil {
+	j.deps = map[string]string{}
+	for _, n := range p.needs {
+		if j.deps[n.name], err = n.ensure(ctx, Options{Jobs: o.Jobs, Log: o.Log}); err != nil {
 			return "", err
 		}
 	}
@@ -255,6 +238,19 @@ func (j *job) key(version string) (string, error) {
 			return "", err
 		}
 		h.Write(text)
+	}
+	if j.port.files != nil {
+		err := fs.WalkDir(j.port.files, ".", func(name string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			text, err := j.port.files.ReadFile(name)
+			fmt.Fprintf(h, "%s %d\n%s", name, len(text), text)
+			return err
+		})
+		if err != nil {
+			return "", err
+		}
 	}
 	fmt.Fprintf(h, "%s %s %s\n", j.port.name, version, j.port.compiler)
 	if j.port.compiler == Sandbox {

@@ -1,8 +1,10 @@
 package ports
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,97 +13,112 @@ import (
 	"github.com/halite-run/halite/toolchain"
 )
 
-// Python builds CPython 3.11 as one static program: bin/python3.11 with the
-// standard library in lib/python3.11. Its own configure runs as for any other
-// cross-compiler; the source is not changed.
+// Python builds CPython 3.11: bin/python3.11, lib/libpython3.11.so, extension
+// modules in lib/python3.11/lib-dynload and the libraries that they need in
+// lib. Mounted at /usr in a domain it finds everything. Its own configure and
+// makefile run as for any other cross-compiler; the source is not changed.
 func Python(ctx context.Context, o Options) (string, error) {
-	return (&port{name: "python", recipe: "python.go", source: "python3.11", compiler: Sandbox, build: buildPython}).ensure(ctx, o)
+	return python(Sandbox).ensure(ctx, o)
 }
 
-// pythonModules are the extension modules in the program. A static program
-// can load no others.
-const pythonModules = `*static*
-math mathmodule.c
-cmath cmathmodule.c
-_struct _struct.c
-array arraymodule.c
-_json _json.c
-_datetime _datetimemodule.c
-_random _randommodule.c
-_bisect _bisectmodule.c
-_heapq _heapqmodule.c
-_statistics _statisticsmodule.c
-_sha1 sha1module.c
-_sha256 sha256module.c
-_sha512 sha512module.c
-_md5 md5module.c
-_sha3 _sha3/sha3module.c
-_blake2 _blake2/blake2module.c _blake2/blake2b_impl.c _blake2/blake2s_impl.c
-_pickle _pickle.c
-_csv _csv.c
-_queue _queuemodule.c
-_opcode _opcode.c
-_contextvars _contextvarsmodule.c
-_asyncio _asynciomodule.c
-_lsprof _lsprof.c rotatingtree.c
-_posixsubprocess _posixsubprocess.c
-_zoneinfo _zoneinfo.c
-fcntl fcntlmodule.c
-mmap mmapmodule.c
-select selectmodule.c
-unicodedata unicodedata.c
-binascii binascii.c
-`
+// python is the recipe; MuslGCC builds the same natively, to compare with.
+func python(c Compiler) *port {
+	return recipe("python", "python.go", "python3.11", c, buildPython,
+		zlib, bzip2, xz, sqlite, openssl, expat, libffi, ncurses, libedit)
+}
+
+// pythonCache is what configure would find out by running a program. It is
+// the same for both compilers.
+var pythonCache = []string{
+	"ac_cv_file__dev_ptmx=yes", "ac_cv_file__dev_ptc=no", "ac_cv_buggy_getaddrinfo=no", "ac_cv_working_tzset=yes",
+	"ac_cv_aligned_required=no", "ac_cv_rshift_extends_sign=yes", "ac_cv_broken_sem_getvalue=no", "ac_cv_posix_semaphores_enabled=yes",
+	"ac_cv_have_chflags=no", "ac_cv_have_lchflags=no", "ac_cv_broken_nice=no", "ac_cv_broken_poll=no", "ac_cv_x87_double_rounding=no",
+	"ac_cv_tanh_preserves_zero_sign=yes", "ac_cv_wchar_t_signed=yes",
+}
 
 func buildPython(j *job) error {
 	build, err := buildPythonInterpreter()
 	if err != nil {
 		return err
 	}
+	needed, err := j.merged()
+	if err != nil {
+		return err
+	}
 	dir := filepath.Join(j.work, "build")
-	if err := os.MkdirAll(filepath.Join(dir, "Modules"), 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "Modules", "Setup.local"), []byte(pythonModules), 0o644); err != nil {
+	env := append(j.toolEnv(),
+		"CPPFLAGS=-I"+needed+"/include",
+		// Calls and data within the library need no table.
+		"LDFLAGS=-L"+needed+"/lib -Wl,-Bsymbolic",
+		// (gcc 12 can spend minutes on showing the place of a warning.)
+		"OPT=-DNDEBUG -O2 -Wall -fno-semantic-interposition -fno-diagnostics-show-caret",
+		// Debian's fixes make pyexpat use the interpreter's internals.
+		"LIBEXPAT_CFLAGS=-DPy_BUILD_CORE_MODULE",
+		"LINKFORSHARED= ", "SOURCE_DATE_EPOCH=1675836000")
+	env = append(env, pythonCache...)
+	// setup.py would ask dpkg for the directories of the machine's own musl.
+	fake := filepath.Join(j.work, "path")
+	if err := os.MkdirAll(fake, 0o755); err != nil {
 		return err
 	}
-	tool := func(name string) string { return filepath.Join(j.bin, toolchain.Triple+"-"+name) }
-	env := []string{
-		"CC=" + tool("gcc"), "CPP=" + tool("gcc") + " -E", "AR=" + tool("ar"), "RANLIB=" + tool("ranlib"), "READELF=" + tool("readelf"),
-		"LINKFORSHARED= ", "LDFLAGS=-static", "OPT=-DNDEBUG -O2 -Wall -fno-semantic-interposition",
-		"PKG_CONFIG=false", "MODULE_BUILDTYPE=static",
-		// What configure would find out by running a program.
-		"ac_cv_file__dev_ptmx=no", "ac_cv_file__dev_ptc=no", "ac_cv_buggy_getaddrinfo=no", "ac_cv_working_tzset=yes",
-		"SOURCE_DATE_EPOCH=1675836000",
+	if err := os.WriteFile(filepath.Join(fake, "dpkg-architecture"), []byte("#!/bin/sh\nexit 1\n"), 0o755); err != nil {
+		return err
 	}
+	env = append(env, "PATH="+fake+":"+os.Getenv("PATH"))
 	j.logf("configuring CPython")
-	err = j.run(dir, env, filepath.Join(j.src, "configure"), "--host="+toolchain.Triple, "--build=x86_64-linux-gnu",
-		"--with-build-python="+build, "--prefix=/usr", "--disable-shared", "--without-ensurepip", "--disable-test-modules",
-		"--disable-ipv6", "--with-static-libpython", "--without-readline", "LIBS=-lm")
+	err = j.run(dir, env, filepath.Join(j.src, "configure"), "--host="+j.host(), "--build=x86_64-linux-gnu",
+		"--with-build-python="+build, "--prefix=/usr", "--enable-shared", "--without-ensurepip", "--without-static-libpython",
+		"--enable-ipv6", "--enable-loadable-sqlite-extensions", "--with-computed-gotos", "--with-readline=editline",
+		"--with-system-expat", "--with-system-ffi", "--with-openssl="+needed, "--with-dbmliborder=", "LIBS=-lm")
 	if err != nil {
 		return err
 	}
 	j.logf("compiling CPython (%d jobs)", j.Jobs)
-	if err := j.run(dir, env, "make", fmt.Sprintf("-j%d", j.Jobs), "python", "pybuilddir.txt"); err != nil {
+	if err := j.run(dir, env, "make", fmt.Sprintf("-j%d", j.Jobs), "build_all"); err != nil {
 		return err
 	}
-	bin := filepath.Join(j.install, "bin")
-	if err := os.MkdirAll(bin, 0o755); err != nil {
+	dest := filepath.Join(j.work, "dest")
+	if err := j.run(dir, env, "make", "DESTDIR="+dest, "altbininstall", "sharedinstall", "inclinstall"); err != nil {
 		return err
 	}
-	if err := os.Rename(filepath.Join(dir, "python"), filepath.Join(bin, "python3.11")); err != nil {
+	script := `set -e
+mkdir -p "$2/bin" "$2/lib"
+cp -a "$1/usr/bin/python3.11" "$2/bin/"
+ln -s python3.11 "$2/bin/python3"
+cp -a "$1/usr/lib/." "$2/lib/"
+cp -a "$1/usr/include" "$2/"
+cp -a "$3/lib/." "$2/lib/"
+mkdir -p "$2/lib/python3.11"
+cp -a "$4/Lib/." "$2/lib/python3.11/"
+find "$2/lib/python3.11" -name __pycache__ -prune -exec rm -rf {} +`
+	if err := j.run(dir, nil, "sh", "-c", script, "sh", dest, j.install, needed, j.src); err != nil {
 		return err
 	}
-	lib := filepath.Join(j.install, "lib", "python3.11")
-	if err := os.CopyFS(lib, os.DirFS(filepath.Join(j.src, "Lib"))); err != nil {
-		return err
-	}
-	for _, big := range []string{"test", "idlelib", "lib2to3", "tkinter", "turtledemo", "ensurepip", "distutils/tests", "unittest/test"} {
-		if err := os.RemoveAll(filepath.Join(lib, big)); err != nil {
+	if j.port.compiler == Sandbox {
+		// With the C library in it, the directory is all that a host needs.
+		sysroot, err := toolchain.Sysroot()
+		if err != nil {
+			return err
+		}
+		if err := j.put("lib", 0o755, filepath.Join(sysroot, "lib", "libc.so")); err != nil {
 			return err
 		}
 	}
-	// configure's findings, which sysconfig reads.
+	lib := filepath.Join(j.install, "lib", "python3.11")
+	if err := j.sysconfigData(dir, lib); err != nil {
+		return err
+	}
+	// The library is often mounted read-only: compile it now, with the
+	// interpreter of the same version, for the place where it will be.
+	return j.run(lib, nil, build, "-m", "compileall", "-q", fmt.Sprintf("-j%d", j.Jobs), "-s", lib, "-p", "/usr/lib/python3.11",
+		"--invalidation-mode", "unchecked-hash", "-x", "bad_coding|badsyntax|lib2to3/tests/data|/test/data/", ".")
+}
+
+// sysconfigData installs configure's findings, which sysconfig reads.
+func (j *job) sysconfigData(dir, lib string) error {
 	data, err := os.ReadFile(filepath.Join(dir, "pybuilddir.txt"))
 	if err != nil {
 		return err
@@ -113,25 +130,36 @@ func buildPython(j *job) error {
 	if len(found) == 0 {
 		return fmt.Errorf("no _sysconfigdata in %s", strings.TrimSpace(string(data)))
 	}
-	// Debian's library asks for it by a name without the system in it; the
-	// configure script in the package is the original one, which has it.
 	for _, file := range found {
-		name := strings.Replace(filepath.Base(file), "_linux_", "_", 1)
 		data, err := os.ReadFile(file)
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(lib, name), data, 0o644); err != nil {
-			return err
+		// Whoever builds an extension module has the tools by their own names
+		// and not at the places of this build.
+		data = bytes.ReplaceAll(data, []byte(j.bin+"/"+toolchain.Triple+"-gcc"), []byte("halite cc"))
+		data = bytes.ReplaceAll(data, []byte(j.bin+"/"+toolchain.Triple+"-"), []byte("halite "))
+		data = bytes.ReplaceAll(data, []byte(filepath.Join(j.work, "needed")), []byte("/usr"))
+		// Debian's library asks for it by a name without the system in it; the
+		// configure script in the package is the original one, which has it.
+		base := filepath.Base(file)
+		for _, name := range []string{base, strings.Replace(base, "_linux_", "_", 1)} {
+			if err := os.WriteFile(filepath.Join(lib, name), data, 0o644); err != nil {
+				return err
+			}
 		}
 	}
-	if err := os.MkdirAll(filepath.Join(lib, "lib-dynload"), 0o755); err != nil {
+	// The makefile and the header, which the test suite reads.
+	config, err := fs.Glob(os.DirFS(lib), "config-*")
+	if err != nil {
 		return err
 	}
-	// The library is often mounted read-only: compile it now, with the
-	// interpreter of the same version, for the place where it will be.
-	return j.run(lib, nil, build, "-m", "compileall", "-q", fmt.Sprintf("-j%d", j.Jobs), "-s", lib, "-p", "/usr/lib/python3.11",
-		"--invalidation-mode", "unchecked-hash", ".")
+	if len(config) == 0 {
+		config = []string{"config-3.11-" + j.host()}
+	}
+	to := filepath.Join("lib", "python3.11", config[0])
+	return j.put(to, 0o644, filepath.Join(dir, "Makefile"), filepath.Join(dir, "Modules", "Setup.local"),
+		filepath.Join(dir, "Modules", "config.c"), filepath.Join(j.src, "Modules", "Setup"))
 }
 
 // buildPythonInterpreter finds a Python of the same version that runs here:
