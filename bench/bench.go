@@ -1,6 +1,6 @@
-// Package bench holds the programs that the benchmarks build and run: C kernels
-// and Lua scripts. cmd/kernels measures them natively and in the sandbox, side by
-// side in one run.
+// Package bench holds the programs that the benchmarks build and run: C kernels,
+// Lua and Python scripts. cmd/kernels and cmd/python measure them natively and in the
+// sandbox, side by side in one run.
 package bench
 
 import "embed"
@@ -17,3 +17,9 @@ var Kernels embed.FS
 //
 //go:embed lua
 var Lua embed.FS
+
+// Python has one script per file; each prints a checksum and the seconds of CPU
+// time that its work took.
+//
+//go:embed python
+var Python embed.FS

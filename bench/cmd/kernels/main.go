@@ -19,7 +19,6 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"sort"
 	"strconv"
@@ -104,7 +103,7 @@ func run() error {
 	}
 	fmt.Print(report.String())
 	if *output != "" {
-		return replace(*output, report.String())
+		return bench.Replace(*output, "kernels", report.String())
 	}
 	return nil
 }
@@ -311,22 +310,7 @@ func typical(v []float64) float64 {
 	if *least {
 		return slices.Min(v)
 	}
-	return median(v)
-}
-
-func median(v []float64) float64 {
-	s := slices.Sorted(slices.Values(v))
-	n := len(s)
-	if n%2 == 1 {
-		return s[n/2]
-	}
-	return (s[n/2-1] + s[n/2]) / 2
-}
-
-// spread is half the distance between the quartiles, as a part of the median.
-func spread(v []float64) float64 {
-	s := slices.Sorted(slices.Values(v))
-	return (s[len(s)*3/4] - s[len(s)/4]) / 2 / median(v)
+	return bench.Median(v)
 }
 
 // library are the kernels that measure the C library's string functions rather than
@@ -347,7 +331,7 @@ func table(w *bytes.Buffer, title string, list []*subject) {
 			own += math.Log(h / n)
 			owns++
 		}
-		fmt.Fprintf(w, "| %s | %s | %.2f | %.2f | %.3f | %.1f %% |\n", s.name, strings.TrimSuffix(s.about, "."), n/1e6, h/1e6, h/n, 100*max(spread(s.nativeNS), spread(s.sandNS)))
+		fmt.Fprintf(w, "| %s | %s | %.2f | %.2f | %.3f | %.1f %% |\n", s.name, strings.TrimSuffix(s.about, "."), n/1e6, h/1e6, h/n, 100*max(bench.Spread(s.nativeNS), bench.Spread(s.sandNS)))
 	}
 	fmt.Fprintf(w, "| **geometric mean** | | | | **%.3f** | |\n", math.Exp(logs/float64(len(list))))
 	if owns > 0 && owns < len(list) {
@@ -364,34 +348,5 @@ func machine() string {
 	if *least {
 		which = strings.Replace(which, "medians", "the fastest", 1)
 	}
-	cpu := "an unknown processor"
-	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		if m := regexp.MustCompile(`(?m)^model name\s*: (.*)$`).FindSubmatch(text); m != nil {
-			cpu = string(m[1])
-		}
-	}
-	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	gcc, _ := exec.Command("gcc", "-dumpfullversion").Output()
-	commit, _ := exec.Command("git", "rev-parse", "--short", "HEAD").Output()
-	return fmt.Sprintf("%s, %d cores seen, Linux %s, gcc %s %s, %s, commit %s, %s; %s of %d interleaved runs",
-		cpu, runtime.NumCPU(), bytes.TrimSpace(kernel), bytes.TrimSpace(gcc), *flags, runtime.Version(), bytes.TrimSpace(commit), time.Now().UTC().Format("2006-01-02"), which, *rounds)
-}
-
-const (
-	markBegin = "<!-- kernels: written by bench/cmd/kernels -->\n"
-	markEnd   = "<!-- /kernels -->"
-)
-
-// replace puts the report between the marks of a Markdown file.
-func replace(file, report string) error {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	before, rest, ok := strings.Cut(string(text), markBegin)
-	_, after, ok2 := strings.Cut(rest, markEnd)
-	if !ok || !ok2 {
-		return fmt.Errorf("%s: the marks %q and %q are missing", file, markBegin, markEnd)
-	}
-	return os.WriteFile(file, []byte(before+markBegin+report+markEnd+after), 0o644)
+	return fmt.Sprintf("%s, gcc %s %s; %s of %d interleaved runs", bench.Machine(), bench.GCC(), *flags, which, *rounds)
 }

@@ -1,0 +1,290 @@
+// Command python measures CPython in the sandbox beside the same sources built by
+// musl-gcc, Debian's python3.11, and Pyodide on node where those are there: the
+// time to start, and scripts. All run in turn, in one go.
+//
+//	cd bench && go run ./cmd/python
+//	go run ./cmd/python -pyodide node_modules/pyodide -write ../docs/performance.md
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/halite-run/halite/bench"
+)
+
+var (
+	rounds  = flag.Int("rounds", 7, "runs of each script with each interpreter; the median counts")
+	starts  = flag.Int("starts", 15, "starts of each interpreter")
+	only    = flag.String("only", "", "a regular expression that chooses scripts by name")
+	binary  = flag.String("halite", "", "a built halite command (default: built from this repository)")
+	output  = flag.String("write", "", "a Markdown file whose part between the marks is replaced by the tables")
+	pyodide = flag.String("pyodide", "", "directory of the npm package pyodide, to measure it on node")
+	debian  = flag.String("debian", "/usr/bin/python3.11", "the machine's interpreter")
+)
+
+func main() {
+	flag.Parse()
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "python:", err)
+		os.Exit(1)
+	}
+}
+
+// A side is an interpreter.
+type side struct {
+	name    string
+	command []string // before the arguments
+	scripts string   // where it finds the scripts
+	times   map[string][]float64
+}
+
+// The first is what the others are compared with.
+const baseline = "musl"
+
+func run() error {
+	choose, err := regexp.Compile(*only)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "halite-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if *binary == "" {
+		*binary = filepath.Join(dir, "halite")
+		if out, err := exec.Command("go", "build", "-o", *binary, "github.com/halite-run/halite/cmd/halite").CombinedOutput(); err != nil {
+			return fmt.Errorf("%w\n%s", err, out)
+		}
+	}
+	if *binary, err = filepath.Abs(*binary); err != nil {
+		return err
+	}
+	if err := os.CopyFS(dir, bench.Python); err != nil {
+		return err
+	}
+	scripts := filepath.Join(dir, "python")
+	sand, err := port("python")
+	if err != nil {
+		return err
+	}
+	native, err := port("-native", "musl-gcc", "python")
+	if err != nil {
+		return err
+	}
+	sides := []*side{
+		{name: baseline, command: []string{"env", "LD_LIBRARY_PATH=" + native + "/lib", native + "/bin/python3.11"}, scripts: scripts},
+		{name: "halite", command: []string{*binary, "run", "--dir", sand + ":/usr:ro", "--dir", scripts + ":/scripts:ro", sand + "/bin/python3.11"}, scripts: "/scripts"},
+	}
+	if _, err := os.Stat(*debian); err == nil {
+		sides = append(sides, &side{name: "Debian", command: []string{*debian}, scripts: scripts})
+	}
+	if *pyodide != "" {
+		runner := filepath.Join(dir, "pyodide.mjs")
+		if err := os.WriteFile(runner, []byte(pyodideRunner), 0o644); err != nil {
+			return err
+		}
+		at, err := filepath.Abs(*pyodide)
+		if err != nil {
+			return err
+		}
+		sides = append(sides, &side{name: "Pyodide", command: []string{"node", runner, at}, scripts: scripts})
+	}
+	for _, s := range sides {
+		s.times = map[string][]float64{}
+	}
+	files, err := fs.Glob(bench.Python, "python/*.py")
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, f := range files {
+		if name := strings.TrimSuffix(path.Base(f), ".py"); choose.MatchString(name) {
+			names = append(names, name)
+		}
+	}
+	if err := measureStarts(sides); err != nil {
+		return err
+	}
+	if err := measureScripts(sides, names); err != nil {
+		return err
+	}
+	text := report(sides, names)
+	fmt.Print(text)
+	if *output != "" {
+		return bench.Replace(*output, "python", text)
+	}
+	return nil
+}
+
+// pyodideRunner runs a script file, or -c code, with Pyodide.
+const pyodideRunner = `
+import { readFileSync } from "node:fs";
+const { loadPyodide } = await import(process.argv[2] + "/pyodide.mjs");
+const args = process.argv.slice(3).filter((a) => a !== "-I" && a !== "-S");
+const py = await loadPyodide({ stdout: (s) => console.log(s) });
+const code = args[0] === "-c" ? args[1] : readFileSync(args[0], "utf8");
+if (/\bsqlite3\b/.test(code)) await py.loadPackage("sqlite3");
+if (/asyncio.run/.test(code)) throw new Error("asyncio.run does not work in Pyodide");
+py.runPython(code);
+`
+
+func port(args ...string) (string, error) {
+	cmd := exec.Command(*binary, append([]string{"port"}, args...)...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("halite port %s: %w\n%s", strings.Join(args, " "), err, stderr.Bytes())
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// starting are the two ways to start that are measured.
+var starting = []struct {
+	name string
+	args []string
+}{{"-I -S -c pass", []string{"-I", "-S", "-c", "pass"}}, {"-c pass", []string{"-c", "pass"}}}
+
+func measureStarts(sides []*side) error {
+	for r := range *starts + 1 {
+		for _, how := range starting {
+			for n := range sides {
+				s := sides[(n+r)%len(sides)]
+				start := time.Now()
+				out, err := exec.Command(s.command[0], append(s.command[1:len(s.command):len(s.command)], how.args...)...).CombinedOutput()
+				if err != nil {
+					return fmt.Errorf("%s %s: %w\n%s", s.name, how.name, err, out)
+				}
+				if r > 0 { // the first fills caches
+					s.times[how.name] = append(s.times[how.name], float64(time.Since(start)))
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func measureScripts(sides []*side, names []string) error {
+	sums := map[string]string{}
+	for r := range *rounds {
+		for _, name := range names {
+			for n := range sides {
+				s := sides[(n+r)%len(sides)]
+				if s.name == "Pyodide" && (r > 2 || s.times[name] == nil && r > 0) {
+					continue // it is slow, and what it can't do it can't do
+				}
+				sum, ns, err := once(append(s.command[:len(s.command):len(s.command)], s.scripts+"/"+name+".py"))
+				if err != nil && s.name == "Pyodide" {
+					fmt.Fprintf(os.Stderr, "%s on Pyodide: %v\n", name, err)
+					continue
+				}
+				if err != nil {
+					return err
+				}
+				if sums[name] == "" {
+					sums[name] = sum
+				}
+				if sum != sums[name] {
+					return fmt.Errorf("%s: %s computed %s, before it was %s", name, s.name, sum, sums[name])
+				}
+				s.times[name] = append(s.times[name], ns)
+			}
+		}
+	}
+	return nil
+}
+
+// once runs a script, which prints a checksum and its seconds of CPU time.
+func once(command []string) (sum string, ns float64, err error) {
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	words := strings.Fields(string(out))
+	if err != nil {
+		return "", 0, fmt.Errorf("%s: %w\n%s%s", strings.Join(command, " "), err, out, stderr.Bytes())
+	}
+	if len(words) != 2 {
+		return "", 0, errors.New("not a checksum and a time: " + string(out))
+	}
+	ns, err = strconv.ParseFloat(words[1], 64)
+	return words[0], ns * 1e9, err
+}
+
+func report(sides []*side, names []string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Measured on %s; medians of %d interleaved runs (%d starts).\n\n", bench.Machine(), *rounds, *starts)
+	base := sides[0]
+	fmt.Fprintf(&b, "| start, ms |")
+	for _, s := range sides {
+		fmt.Fprintf(&b, " %s |", s.name)
+	}
+	fmt.Fprintf(&b, " halite : Debian |\n|---|%s--:|\n", strings.Repeat("--:|", len(sides)))
+	for _, how := range starting {
+		fmt.Fprintf(&b, "| `%s` |", how.name)
+		for _, s := range sides {
+			fmt.Fprintf(&b, " %.1f |", bench.Median(s.times[how.name])/1e6)
+		}
+		fmt.Fprintf(&b, " %s |\n", ratio(sides, "Debian", how.name))
+	}
+	fmt.Fprintf(&b, "\n| script | what it does | %s ms |", base.name)
+	for _, s := range sides[1:] {
+		fmt.Fprintf(&b, " %s |", s.name)
+	}
+	fmt.Fprintf(&b, " ± |\n|---|---|--:|%s--:|\n", strings.Repeat("--:|", len(sides)-1))
+	logs := make([]float64, len(sides))
+	counts := make([]int, len(sides))
+	for _, name := range names {
+		text, _ := bench.Python.ReadFile("python/" + name + ".py")
+		about, _, _ := strings.Cut(strings.TrimPrefix(string(text), "# "), "\n")
+		n := bench.Median(base.times[name])
+		fmt.Fprintf(&b, "| %s | %s | %.1f |", name, about, n/1e6)
+		spread := bench.Spread(base.times[name])
+		for i, s := range sides[1:] {
+			if s.times[name] == nil {
+				fmt.Fprintf(&b, " – |")
+				continue
+			}
+			r := bench.Median(s.times[name]) / n
+			logs[i+1] += math.Log(r)
+			counts[i+1]++
+			fmt.Fprintf(&b, " %.3f |", r)
+			if s.name != "Pyodide" {
+				spread = math.Max(spread, bench.Spread(s.times[name]))
+			}
+		}
+		fmt.Fprintf(&b, " %.1f %% |\n", 100*spread)
+	}
+	fmt.Fprintf(&b, "| **geometric mean** | | |")
+	for i := range sides[1:] {
+		fmt.Fprintf(&b, " **%.3f** |", math.Exp(logs[i+1]/math.Max(1, float64(counts[i+1]))))
+	}
+	fmt.Fprintf(&b, " |\n")
+	return b.String()
+}
+
+// ratio compares halite with another side, if that is there.
+func ratio(sides []*side, name, what string) string {
+	i := slices.IndexFunc(sides, func(s *side) bool { return s.name == name })
+	if i < 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.2f", bench.Median(sides[1].times[what])/bench.Median(sides[i].times[what]))
+}
