@@ -61,11 +61,14 @@ type Mount struct {
 	Size int64
 }
 
-// Config describes a program to run. Only Program is needed.
+// Config describes a program to run. Only Program (or GuestProgram) is needed.
 type Config struct {
 	// Program is a file of the host. In the domain it has the path that one of
 	// the Mounts gives it, and otherwise stands alone in /bin.
 	Program string
+	// GuestProgram is used instead when it is not empty: a path in the domain, of
+	// a program that one of the Mounts provides.
+	GuestProgram string
 	// Name is argv[0]; empty means the program's path in the domain.
 	Name string
 	// Args are the arguments that follow it.
@@ -203,6 +206,10 @@ func mountAll(ns *namespace.Namespace, c *Config, cfg *libcshim.Config) error {
 		if err := mountOne(ns, m); err != nil {
 			return fmt.Errorf("mount %s: %w", m.Guest, err)
 		}
+	}
+	if c.GuestProgram != "" {
+		cfg.Program = c.GuestProgram
+		return nil
 	}
 	guest, ok, err := guestPath(c)
 	if err != nil {

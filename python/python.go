@@ -40,7 +40,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
+	"io/fs"
 	"sync"
 	"time"
 
@@ -57,10 +57,13 @@ var guest string
 // nacl.HostError.
 type Func func(ctx context.Context, args []any, kwargs map[string]any) (any, error)
 
-// Config describes an interpreter. Only Home is needed.
+// Config describes an interpreter. Only Home or HomeFS is needed.
 type Config struct {
 	// Home is the directory of the CPython port, mounted read-only at /usr.
 	Home string
+	// HomeFS is used instead when it is not nil: the same tree, whoever answers for
+	// it, for example a file service in another process.
+	HomeFS fs.FS
 	// Mounts are what the scripts see beside it; /tmp is memory.
 	Mounts []halite.Mount
 	// Env is the environment. PYTHON… variables are not looked at.
@@ -75,6 +78,9 @@ type Config struct {
 
 	// Stdout and Stderr get what scripts print; nil throws it away.
 	Stdout, Stderr io.Writer
+
+	// Network decides what sockets scripts may use; nil: none.
+	Network halite.NetworkPolicy
 
 	MaxMemory  uint64 // bytes, of code and data; 0: 512 MiB
 	MaxOutput  int64  // bytes on Stdout and Stderr together; 0: 64 MiB
@@ -174,7 +180,7 @@ func New(ctx context.Context, cfg Config) (*Interpreter, error) {
 	if cfg.Grace <= 0 {
 		cfg.Grace = 100 * time.Millisecond
 	}
-	if cfg.Home == "" {
+	if cfg.Home == "" && cfg.HomeFS == nil {
 		return nil, errors.New("python: no Home; `halite port python` builds it and prints its directory")
 	}
 	i := &Interpreter{cfg: cfg, turn: make(chan struct{}, 1), events: make(chan []byte, 4), done: make(chan struct{})}
@@ -195,11 +201,15 @@ func New(ctx context.Context, cfg Config) (*Interpreter, error) {
 	if cfg.Site {
 		args = append(args[:1:1], args[2:]...)
 	}
+	usr := halite.Mount{Guest: "/usr", Host: cfg.Home, FS: cfg.HomeFS, ReadOnly: true}
+	if cfg.HomeFS != nil {
+		usr.Host = ""
+	}
 	c := halite.Config{
-		Program: filepath.Join(cfg.Home, "bin", "python3.11"), Args: args,
+		GuestProgram: "/usr/bin/python3.11", Args: args,
 		Env:    append([]string{"PATH=/bin:/usr/bin", "HOME=/tmp"}, cfg.Env...),
-		Mounts: append([]halite.Mount{{Guest: "/usr", Host: cfg.Home, ReadOnly: true}, {Guest: "/tmp"}}, cfg.Mounts...),
-		Ports:  map[int]*halite.Port{3: i.main, 4: i.others},
+		Mounts: append([]halite.Mount{usr, {Guest: "/tmp"}}, cfg.Mounts...),
+		Ports:  map[int]*halite.Port{3: i.main, 4: i.others}, Network: cfg.Network,
 		Stdout: &limited{i, cfg.Stdout}, Stderr: &limited{i, cfg.Stderr}, Trace: cfg.Trace,
 		MaxMemory: cfg.MaxMemory, MaxThreads: cfg.MaxThreads, MaxFiles: cfg.MaxFiles,
 	}
