@@ -37,6 +37,8 @@ import (
 var (
 	only    = flag.String("only", "", "a regular expression that chooses modules by name")
 	binary  = flag.String("halite", "", "a built halite command (default: built from this repository)")
+	sandDir = flag.String("sandbox", "", "an installed port to be tested (default: built if it is not there)")
+	natDir  = flag.String("native", "", "a native build to compare with (default: likewise)")
 	jobs    = flag.Int("jobs", 2, "modules at a time")
 	timeout = flag.Duration("timeout", 5*time.Minute, "for each module on each side")
 	output  = flag.String("write", "", "a Markdown file whose part between the marks is replaced by the result")
@@ -99,13 +101,16 @@ func run() error {
 		}
 	}
 	ctx := context.Background()
-	sand, err := ports.Python(ctx, ports.Options{Log: os.Stderr})
-	if err != nil {
-		return err
+	sand, native := *sandDir, *natDir
+	if sand == "" {
+		if sand, err = ports.Python(ctx, ports.Options{Log: os.Stderr}); err != nil {
+			return err
+		}
 	}
-	native, err := ports.NativePython(ctx, ports.Options{Log: os.Stderr})
-	if err != nil {
-		return err
+	if native == "" {
+		if native, err = ports.NativePython(ctx, ports.Options{Log: os.Stderr}); err != nil {
+			return err
+		}
 	}
 	etc, err := etcFiles(dir)
 	if err != nil {

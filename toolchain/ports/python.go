@@ -53,8 +53,7 @@ func buildPython(j *job) error {
 		"CPPFLAGS=-I"+needed+"/include",
 		// Calls and data within the library need no table.
 		"LDFLAGS=-L"+needed+"/lib -Wl,-Bsymbolic",
-		// (gcc 12 can spend minutes on showing the place of a warning.)
-		"OPT=-DNDEBUG -O2 -Wall -fno-semantic-interposition -fno-diagnostics-show-caret",
+		"OPT=-DNDEBUG -O2 -Wall -fno-semantic-interposition",
 		// Debian's fixes make pyexpat use the interpreter's internals.
 		"LIBEXPAT_CFLAGS=-DPy_BUILD_CORE_MODULE",
 		"LINKFORSHARED= ", "SOURCE_DATE_EPOCH=1675836000")
@@ -68,6 +67,15 @@ func buildPython(j *job) error {
 		return err
 	}
 	env = append(env, "PATH="+fake+":"+os.Getenv("PATH"))
+	if j.port.compiler == MuslGCC {
+		// It would ask the compiler for them, too.
+		cc := filepath.Join(fake, "cc")
+		script := fmt.Sprintf("#!/bin/sh\n[ \"$1\" = -print-multiarch ] && exit 0\nexec musl-gcc -idirafter %s \"$@\"\n", j.kernelHeaders())
+		if err := os.WriteFile(cc, []byte(script), 0o755); err != nil {
+			return err
+		}
+		env = append(env, "CC="+cc, "CPP="+cc+" -E")
+	}
 	j.logf("configuring CPython")
 	err = j.run(dir, env, filepath.Join(j.src, "configure"), "--host="+j.host(), "--build=x86_64-linux-gnu",
 		"--with-build-python="+build, "--prefix=/usr", "--enable-shared", "--without-ensurepip", "--without-static-libpython",

@@ -33,6 +33,8 @@ var (
 	only    = flag.String("only", "", "a regular expression that chooses scripts by name")
 	binary  = flag.String("halite", "", "a built halite command (default: built from this repository)")
 	output  = flag.String("write", "", "a Markdown file whose part between the marks is replaced by the tables")
+	sandDir = flag.String("sandbox", "", "an installed port to be measured (default: built if it is not there)")
+	natDir  = flag.String("native", "", "a native build to compare with (default: likewise)")
 	pyodide = flag.String("pyodide", "", "directory of the npm package pyodide, to measure it on node")
 	debian  = flag.String("debian", "/usr/bin/python3.11", "the machine's interpreter")
 )
@@ -79,13 +81,16 @@ func run() error {
 		return err
 	}
 	scripts := filepath.Join(dir, "python")
-	sand, err := port("python")
-	if err != nil {
-		return err
+	sand, native := *sandDir, *natDir
+	if sand == "" {
+		if sand, err = port("python"); err != nil {
+			return err
+		}
 	}
-	native, err := port("-native", "musl-gcc", "python")
-	if err != nil {
-		return err
+	if native == "" {
+		if native, err = port("-native", "musl-gcc", "python"); err != nil {
+			return err
+		}
 	}
 	sides := []*side{
 		{name: baseline, command: []string{"env", "LD_LIBRARY_PATH=" + native + "/lib", native + "/bin/python3.11"}, scripts: scripts},
@@ -167,12 +172,15 @@ func measureStarts(sides []*side) error {
 			for n := range sides {
 				s := sides[(n+r)%len(sides)]
 				start := time.Now()
-				out, err := exec.Command(s.command[0], append(s.command[1:len(s.command):len(s.command)], how.args...)...).CombinedOutput()
+				cmd := exec.Command(s.command[0], append(s.command[1:len(s.command):len(s.command)], how.args...)...)
+				out, err := cmd.CombinedOutput()
 				if err != nil {
 					return fmt.Errorf("%s %s: %w\n%s", s.name, how.name, err, out)
 				}
 				if r > 0 { // the first fills caches
 					s.times[how.name] = append(s.times[how.name], float64(time.Since(start)))
+					cpu := how.name + ", CPU time"
+					s.times[cpu] = append(s.times[cpu], float64(cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime()))
 				}
 			}
 		}
@@ -238,11 +246,13 @@ func report(sides []*side, names []string) string {
 	}
 	fmt.Fprintf(&b, " halite : Debian |\n|---|%s--:|\n", strings.Repeat("--:|", len(sides)))
 	for _, how := range starting {
-		fmt.Fprintf(&b, "| `%s` |", how.name)
-		for _, s := range sides {
-			fmt.Fprintf(&b, " %.1f |", bench.Median(s.times[how.name])/1e6)
+		for _, what := range []string{how.name, how.name + ", CPU time"} {
+			fmt.Fprintf(&b, "| %s |", what)
+			for _, s := range sides {
+				fmt.Fprintf(&b, " %.1f |", bench.Median(s.times[what])/1e6)
+			}
+			fmt.Fprintf(&b, " %s |\n", ratio(sides, "Debian", what))
 		}
-		fmt.Fprintf(&b, " %s |\n", ratio(sides, "Debian", how.name))
 	}
 	fmt.Fprintf(&b, "\n| script | what it does | %s ms |", base.name)
 	for _, s := range sides[1:] {
