@@ -49,8 +49,8 @@ func TestFileService(t *testing.T) {
 	}
 	defer client.Close()
 	p, err := New(ctx, Config{HomeFS: client, Mounts: []halite.Mount{
-		{Guest: "/work", FS: fstest.MapFS{"answer.py": {Data: []byte("x = 42\n")}}},
-	}, Path: []string{"/work"}})
+		{Guest: "/job", FS: fstest.MapFS{"answer.py": {Data: []byte("x = 42\n")}}},
+	}, Path: []string{"/job"}})
 	if err != nil {
 		t.Fatal(err)
 	}

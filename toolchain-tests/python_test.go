@@ -40,7 +40,7 @@ func TestPythonCommand(t *testing.T) {
 	}
 	write("script.py", "import sys, helper\nprint(sys.argv, __name__, __file__, helper.x)\nsys.exit(5)\n")
 	write("helper.py", "x = 42\n")
-	py := python(t, "--dir", dir+":/work", "--cwd", "/work")
+	py := python(t, "--dir", dir+":/job", "--cwd", "/job")
 	for _, c := range []struct {
 		args   string
 		stdin  string
@@ -52,7 +52,7 @@ func TestPythonCommand(t *testing.T) {
 		{"-c|import sys; sys.exit(3)", "", 3, "^$", "^$"},
 		{"-c|1/0", "", 1, "^$", "ZeroDivisionError: division by zero"},
 		{"-c|import os; os.kill(os.getpid(), 15)", "", 143, "^$", ""},
-		{"script.py|a|b c", "", 5, `^\['script.py', 'a', 'b c'\] __main__ /work/script.py 42\n$`, "^$"},
+		{"script.py|a|b c", "", 5, `^\['script.py', 'a', 'b c'\] __main__ /job/script.py 42\n$`, "^$"},
 		{"-m|helper", "", 0, "^$", "^$"},
 		{"-m|json.tool", `{"b": [1, 2]}`, 0, `"b": \[`, "^$"},
 		{"-", "print(6 * 7)\n", 0, "^42\n$", "^$"},
@@ -61,7 +61,7 @@ func TestPythonCommand(t *testing.T) {
 		{"-V", "", 0, `^Python 3\.11\.\d+\n$`, "^$"},
 		{"-c|import sys; print(sys.flags.isolated, sys.platform, sys.maxsize)", "", 0, `^0 linux 9223372036854775807\n$`, "^$"},
 		{"-I|-S|-c|pass", "", 0, "^$", "^$"},
-		{"missing.py", "", 2, "^$", "can't open file '/work/missing.py'"},
+		{"missing.py", "", 2, "^$", "can't open file '/job/missing.py'"},
 		{"-c|import subprocess; subprocess.run(['ls'])", "", 1, "^$", "Function not implemented|not implemented"},
 		{"-c|import os; os.fork()", "", 1, "^$", "OSError: .*Function not implemented"},
 		{"-c|import socket; socket.socket()", "", 1, "^$", "PermissionError: .*Permission denied"},
@@ -87,7 +87,7 @@ func TestPythonCommand(t *testing.T) {
 func TestPythonModules(t *testing.T) {
 	dir := t.TempDir()
 	mount, scripts := scripts(t)
-	r := run(t, "", append(python(t, "--dir", mount, "--dir", dir+":/work", "--cwd", "/work"), scripts+"/modules.py")...)
+	r := run(t, "", append(python(t, "--dir", mount, "--dir", dir+":/job", "--cwd", "/job"), scripts+"/modules.py")...)
 	if r.status != 0 || !strings.HasSuffix(r.stdout, "all modules work\n") {
 		t.Errorf("status %d\n%s\n%s", r.status, head(r.stdout), r.stderr)
 	}
@@ -109,9 +109,9 @@ func TestPythonExtensionRefused(t *testing.T) {
 	if out, err := exec.Command("gcc", "-shared", "-fPIC", "-o", filepath.Join(dir, "evil.so"), src).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	args := append(py[:len(py)-1:len(py)-1], "--dir", dir+":/work", "--cwd", "/work", "python3.11", "-c", "import evil")
+	args := append(py[:len(py)-1:len(py)-1], "--dir", dir+":/job", "--cwd", "/job", "python3.11", "-c", "import evil")
 	r := run(t, "", args...)
-	if r.status != 1 || !strings.Contains(r.stderr, "ImportError: /work/evil.so") || !strings.Contains(r.stderr, "V-") {
+	if r.status != 1 || !strings.Contains(r.stderr, "ImportError: /job/evil.so") || !strings.Contains(r.stderr, "V-") {
 		t.Errorf("status %d\n%s", r.status, r.stderr)
 	}
 }

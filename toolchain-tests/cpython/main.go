@@ -121,9 +121,9 @@ func run() error {
 			return []string{"env", "-i", "PATH=/bin:/usr/bin", "HOME=/tmp", "LD_LIBRARY_PATH=" + native + "/lib", "TMPDIR=" + work + "/tmp", native + "/bin/python3.11"}
 		}, ""},
 		{"sandbox", func(work string) []string {
-			return []string{*binary, "run", "--net", "any", "--dir", sand + ":/usr:ro", "--dir", etc + ":/etc:ro", "--dir", work + ":/work", "--cwd", "/work", "--env", "HOME=/tmp",
+			return []string{*binary, "run", "--net", "any", "--dir", sand + ":/usr:ro", "--dir", etc + ":/etc:ro", "--dir", work + ":/job", "--cwd", "/job", "--env", "HOME=/tmp",
 				sand + "/bin/python3.11"}
-		}, "/work"},
+		}, "/job"},
 	}
 	modules, err := moduleNames(filepath.Join(sand, "lib", "python3.11", "test"))
 	if err != nil {
