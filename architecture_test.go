@@ -21,6 +21,7 @@ var mayImport = map[string][]string{
 	"internal/safemem":  {},
 	"internal/cage":     {},
 	"internal/engine":   {"internal/safemem", "internal/cage"},
+	"internal/outer":    {},
 	"internal/oracle":   {"validator", "internal/cage", "internal/engine", "internal/safemem"},
 	"loader":            {"validator", "internal/cage", "internal/safemem"},
 	"runtime":           {"validator", "loader", "internal/cage", "internal/engine", "internal/safemem"},

@@ -31,6 +31,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/halite-run/halite/internal/outer"
 	"github.com/halite-run/halite/ld"
 	"github.com/halite-run/halite/libcshim"
 	"github.com/halite-run/halite/libcshim/namespace"
@@ -185,6 +186,32 @@ func Libraries(c Config) (*Closure, error) {
 		return nil, fmt.Errorf("halite: %w", err)
 	}
 	return closure, nil
+}
+
+// OuterSandbox puts a second wall, the kernel's, around this whole process, for
+// the case that a guest breaks out of its own: of the file system only what the
+// given configurations name can be opened from now on, and nothing can be executed,
+// traced, connected to or signalled. It can't be undone. Load the programs first
+// (New opens files that they do not show to their guests); what programs are to
+// load later must lie in their Mounts or Libraries.
+//
+// It needs Landlock and seccomp, and a program that does not link runtime/cgo. After
+// an error part of the wall may stand: end the process.
+func OuterSandbox(configs ...Config) error {
+	var w outer.Config
+	for _, c := range configs {
+		w.ReadOnly = append(w.ReadOnly, c.Libraries...)
+		for _, m := range c.Mounts {
+			switch {
+			case m.Host == "":
+			case m.ReadOnly:
+				w.ReadOnly = append(w.ReadOnly, m.Host)
+			default:
+				w.ReadWrite = append(w.ReadWrite, m.Host)
+			}
+		}
+	}
+	return outer.Enter(w)
 }
 
 // owner is who the guest takes itself for.

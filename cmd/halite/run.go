@@ -94,6 +94,7 @@ func runMain(args []string) int {
 	network := f.String("net", "", "TCP and UDP sockets: `loopback` addresses only, or any (default: none)")
 	timeout := f.Duration("timeout", 0, "stop the program after this `duration`")
 	memory := f.Uint64("max-memory", 0, "`MiB` of code and writable memory that the program may have")
+	outer := f.Bool("outer", false, "let the kernel confine this whole process too, with Landlock and seccomp")
 	threads := f.Int("max-threads", 0, "`number` of threads that it may have")
 	if code := parse(f, args); code >= 0 {
 		return code
@@ -141,7 +142,7 @@ func runMain(args []string) int {
 	if *linkTrace {
 		c.LinkTrace = func(line string) { fmt.Fprintln(os.Stderr, line) }
 	}
-	status := run(c, *timeout)
+	status := run(c, *timeout, *outer)
 	if closeTrace != nil {
 		if err := closeTrace(); err != nil && status == 0 {
 			return fail("run", err)
@@ -202,7 +203,7 @@ func environment(asked list) []string {
 	return env
 }
 
-func run(c halite.Config, timeout time.Duration) int {
+func run(c halite.Config, timeout time.Duration, outer bool) int {
 	p, err := halite.New(c)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -212,6 +213,12 @@ func run(c halite.Config, timeout time.Duration) int {
 		return statusRefused
 	}
 	defer p.Close()
+	if outer {
+		if err := halite.OuterSandbox(c); err != nil {
+			fail("run", err)
+			return statusRefused
+		}
+	}
 	ctx := context.Background()
 	if timeout > 0 {
 		var cancel context.CancelFunc
