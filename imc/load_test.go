@@ -175,8 +175,9 @@ func loadConnections(t *testing.T, tr Transport) {
 		cmds = append(cmds, child(t, "load clients", d.(*ConnectEndpoint)))
 	}
 	peak := int64(0)
-	done := make(chan struct{})
+	done, watched := make(chan struct{}), make(chan struct{})
 	go func() {
+		defer close(watched)
 		for {
 			select {
 			case <-done:
@@ -229,6 +230,7 @@ func loadConnections(t *testing.T, tr Transport) {
 	}
 	must(t, acc.Close())
 	close(done)
+	<-watched
 	if received.Load() < sent.Load() {
 		t.Errorf("%d messages sent, %d received", sent.Load(), received.Load())
 	}
