@@ -131,11 +131,22 @@ func (r *receiving) try(k *kfd) error {
 			return nil
 		}
 		closeAll(r.fds)
-		if k.poll(unix.POLLRDHUP)&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLNVAL) != 0 {
+		if k.atEnd() {
 			return io.EOF
 		}
-		// An empty packet is none of ours, and must not pass for the end.
 	}
+}
+
+// atEnd tells whether receiving nothing means the end. It does not if an empty packet
+// came, which is none of ours; nor if the other side sent something and closed between
+// the kernel's looking into the queue and its looking whether the other side is
+// open. What is in the queue after that is all there will be.
+func (k *kfd) atEnd() bool {
+	if k.poll(unix.POLLRDHUP)&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLNVAL) == 0 {
+		return false
+	}
+	n, err := unix.IoctlGetInt(k.fd, unix.TIOCINQ)
+	return err != nil || n == 0
 }
 
 func rights(oob []byte) (fds []int) {

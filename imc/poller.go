@@ -4,13 +4,14 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // poller tells descriptors of the kernel apart that somebody waits for. It is one
 // epoll set for the process, which itself waits in Go's own poller, so no thread is
-// spent on it. It exists only while something is registered.
+// spent on it. It exists only while something is registered, and a moment longer.
 //
 // O_NONBLOCK is never used: it belongs to the open file description, which other
 // processes share. All calls carry MSG_DONTWAIT instead.
@@ -20,7 +21,10 @@ type poller struct {
 	file *os.File
 	raw  syscall.RawConn
 	regs map[int32]*kfd
+	idle *time.Timer // stops it, if nothing is registered by then
 }
+
+const pollerLinger = 100 * time.Millisecond
 
 var thePoller = poller{fd: -1}
 
@@ -40,9 +44,7 @@ func (p *poller) add(k *kfd) error {
 	k.gen = pollGeneration
 	ev := unix.EpollEvent{Events: pollEvents, Fd: int32(k.fd), Pad: k.gen}
 	if err := unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, k.fd, &ev); err != nil {
-		if len(p.regs) == 0 {
-			p.stop()
-		}
+		p.linger()
 		return err
 	}
 	p.regs[int32(k.fd)] = k
@@ -64,9 +66,26 @@ func (p *poller) del(k *kfd) {
 	}
 	_ = unix.EpollCtl(p.fd, unix.EPOLL_CTL_DEL, k.fd, nil)
 	delete(p.regs, int32(k.fd))
-	if len(p.regs) == 0 {
-		p.stop()
+	p.linger()
+}
+
+// linger has the poller stop soon if nothing is registered.
+func (p *poller) linger() {
+	if len(p.regs) > 0 {
+		return
 	}
+	if p.idle != nil {
+		p.idle.Reset(pollerLinger)
+		return
+	}
+	file := p.file
+	p.idle = time.AfterFunc(pollerLinger, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.file == file && len(p.regs) == 0 {
+			p.stop()
+		}
+	})
 }
 
 func (p *poller) start() error {
@@ -91,7 +110,7 @@ func (p *poller) start() error {
 
 func (p *poller) stop() {
 	_ = p.file.Close()
-	p.fd, p.file, p.raw, p.regs = -1, nil, nil, nil
+	p.fd, p.file, p.raw, p.regs, p.idle = -1, nil, nil, nil, nil
 }
 
 // run ends when the file is closed.

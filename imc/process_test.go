@@ -298,6 +298,12 @@ func TestKilledPeer(t *testing.T) {
 // descriptorsOf counts the open descriptors of this process.
 func descriptorsOf(t testing.TB) int {
 	t.Helper()
+	// The poller has one for as long as it is needed.
+	thePoller.mu.Lock()
+	if thePoller.file != nil && len(thePoller.regs) == 0 {
+		thePoller.stop()
+	}
+	thePoller.mu.Unlock()
 	list, err := os.ReadDir("/proc/self/fd")
 	must(t, err)
 	return len(list)
@@ -422,5 +428,32 @@ func childPing(f []*os.File) error {
 		if err != nil {
 			return err
 		}
+	}
+}
+
+// What was sent just before the end is received, also when receiving and closing
+// happen at the same time.
+func TestSendAndClose(t *testing.T) {
+	ctx := within(t)
+	for i := range 3000 {
+		a, b, err := Kernel.DataPair()
+		must(t, err)
+		go func() {
+			_ = a.Send(ctx, []byte("last words"))
+			_ = a.Close()
+		}()
+		for {
+			m, err := b.TryReceive()
+			if errors.Is(err, unix.EAGAIN) {
+				continue
+			}
+			if err != nil || string(m.Data) != "last words" {
+				t.Fatalf("round %d: %q, %v", i, m.Data, err)
+			}
+			break
+		}
+		_, err = b.Receive(ctx)
+		want(t, err, io.EOF)
+		must(t, b.Close())
 	}
 }
