@@ -374,15 +374,15 @@ func (c *ConnectEndpoint) connectKernel(done <-chan struct{}, mode connectMode) 
 
 // awaitAnswer receives the packet that says how the request went.
 func awaitAnswer(conn *kfd, done <-chan struct{}) error {
-	r := &receiving{buf: make([]byte, headerSize+1)}
+	r := &receiving{pieces: [3][]byte{make([]byte, headerSize+1)}}
 	if err := conn.do(nil, done, false, false, r); err != nil {
 		return err
 	}
 	closeAll(r.fds)
-	if r.n != headerSize || le.Uint32(r.buf) != wordControl {
+	if r.n != headerSize || le.Uint32(r.header()) != wordControl {
 		return malformed("it should say whether the connection is accepted")
 	}
-	switch le.Uint32(r.buf[4:]) {
+	switch le.Uint32(r.header()[4:]) {
 	case controlAccepted:
 		return nil
 	case controlRefused:
@@ -699,12 +699,12 @@ func (b *bridge) receive() (*Request, error) {
 		return nil, err
 	}
 	_ = unix.Close(probe)
-	r := &receiving{buf: make([]byte, 4)}
+	r := &receiving{pieces: [3][]byte{make([]byte, 4)}}
 	for {
 		if err := r.try(b.k); err != nil {
 			return nil, err
 		}
-		word := string(r.buf[:r.n])
+		word := string(r.header())
 		if len(r.fds) == 1 && !r.lost && (word == requestPlain || word == requestAck) && checkSocket(r.fds[0]) == nil {
 			return &Request{e: newKernelEnd(newKfd(r.fds[0]), KindConnectedSocket), ack: word == requestAck}, nil
 		}

@@ -19,6 +19,7 @@ type kfd struct {
 	in, out    waitList
 	watchers   watchList
 	answer     atomic.Uint32 // controlAccepted or controlRefused, once a packet said so
+	empty      atomic.Uint32 // not 0: the last receiver found nothing; counts since then
 	registered bool
 	sink       func(hungUp bool) // is told of every event, without locks held
 	gen        int32             // of the registration; guarded by the poller's lock
@@ -136,16 +137,19 @@ type attempt interface{ try(k *kfd) error }
 // do tries until it succeeds or fails otherwise than by EAGAIN. The caller holds a
 // reference to k. A closed handle ends it with EBADF.
 func (k *kfd) do(h *handle, done <-chan struct{}, nonblock, out bool, a attempt) error {
+	// The answer of a process that is awake comes within microseconds; a wait in
+	// poll(2) is then cheaper than one through the scheduler. Who had to wait the last
+	// time need not try first.
+	glanced := !nonblock && !out && k.expect()
 	err := a.try(k)
+	if !out && !glanced {
+		k.learn(err == errAgain)
+	}
+	if err == errAgain && !nonblock && !glanced && k.glance(out) {
+		err = a.try(k)
+	}
 	if err != errAgain && err != errSlowly || nonblock {
 		return err
-	}
-	// The answer of a process that is awake comes within microseconds; a wait in
-	// poll(2) is then cheaper than one through the scheduler.
-	if err == errAgain && k.glance(out) {
-		if err = a.try(k); err != errAgain && err != errSlowly {
-			return err
-		}
 	}
 	list := &k.in
 	if out {
@@ -190,10 +194,31 @@ func (k *kfd) do(h *handle, done <-chan struct{}, nonblock, out bool, a attempt)
 	}
 }
 
+// expect waits a moment if there was nothing to receive at first the last time. Now
+// and then it does not, to learn whether that is still so.
+func (k *kfd) expect() bool {
+	n := k.empty.Load()
+	if n == 0 {
+		return false
+	}
+	k.empty.Store(max(n+1, 1))
+	return n%16 != 0 && k.glance(false)
+}
+
+// learn keeps whether nothing was there.
+func (k *kfd) learn(nothing bool) {
+	switch n := k.empty.Load(); {
+	case !nothing && n != 0:
+		k.empty.Store(0)
+	case nothing && n == 0:
+		k.empty.Store(1)
+	}
+}
+
 // glances bounds the threads that wait in poll(2).
 var glances atomic.Int32
 
-const glanceTime = 50 * time.Microsecond
+const glanceTime = time.Millisecond
 
 // glance waits a moment, and tells whether something happened.
 func (k *kfd) glance(out bool) bool {

@@ -15,12 +15,8 @@ type sending struct {
 }
 
 func (s *sending) try(k *kfd) error {
-	pieces := s.pieces[:]
-	if len(pieces[1]) == 0 {
-		pieces = pieces[:1]
-	}
 	for {
-		_, err := unix.SendmsgBuffers(k.fd, pieces, s.oob, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		err := sendPacket(k.fd, &s.pieces, s.oob)
 		switch err {
 		case unix.EINTR:
 			continue
@@ -79,12 +75,13 @@ func (k *kfd) sendMessage(h *handle, done <-chan struct{}, nonblock bool, m mess
 
 // receiving is one packet on its way in.
 type receiving struct {
-	buf  []byte
-	big  *packetBuffer // buf is this, while a packet is in it
-	n    int
-	fds  []int
-	lost bool
-	oob  [64]byte // room for eight descriptors: CMSG_SPACE(32)
+	pieces [3][]byte // where it goes
+	into   []byte    // where its data goes, if it fits and there are no descriptors
+	big    *packetBuffer
+	n      int
+	fds    []int
+	lost   bool
+	oob    [48]byte // room for eight descriptors
 }
 
 // packetBuffer has room for any packet. Who waits has none: there can be thousands.
@@ -98,7 +95,11 @@ type bigTry receiving
 func (b *bigTry) try(k *kfd) error {
 	r := (*receiving)(b)
 	r.big = packetBuffers.Get().(*packetBuffer)
-	r.buf = r.big[:]
+	if len(r.into) > 0 {
+		r.pieces = [3][]byte{r.big[:headerSize], r.into, r.big[headerSize:]}
+	} else {
+		r.pieces[0] = r.big[:]
+	}
 	err := r.try(k)
 	if err != nil {
 		r.free()
@@ -106,17 +107,32 @@ func (b *bigTry) try(k *kfd) error {
 	return err
 }
 
+// free gives the buffer back, and forgets the caller's.
 func (r *receiving) free() {
 	packetBuffers.Put(r.big)
-	r.big, r.buf = nil, nil
+	r.big, r.pieces = nil, [3][]byte{}
+}
+
+// header is the beginning of what was received.
+func (r *receiving) header() []byte { return r.pieces[0][:min(r.n, len(r.pieces[0]))] }
+
+// whole is what was received, in one piece.
+func (r *receiving) whole() []byte {
+	if len(r.pieces[1]) == 0 {
+		return r.header()
+	}
+	b := make([]byte, 0, r.n)
+	for _, p := range r.pieces {
+		b = append(b, p[:min(len(p), r.n-len(b))]...)
+	}
+	return b
 }
 
 var receivings = sync.Pool{New: func() any { return new(receiving) }}
 
 func (r *receiving) try(k *kfd) error {
-	pieces := [1][]byte{r.buf}
 	for {
-		n, oobn, flags, _, err := unix.RecvmsgBuffers(k.fd, pieces[:], r.oob[:unix.CmsgSpace(4*MaxDescs)], unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
+		n, oobn, lost, err := receivePacket(k.fd, &r.pieces, r.oob[:])
 		switch err {
 		case nil:
 		case unix.EINTR, unix.ECONNRESET:
@@ -125,8 +141,7 @@ func (r *receiving) try(k *kfd) error {
 		default:
 			return err
 		}
-		r.n, r.fds = n, rights(r.oob[:oobn])
-		r.lost = flags&unix.MSG_CTRUNC != 0
+		r.n, r.fds, r.lost = n, rights(r.oob[:oobn]), lost
 		if n > 0 {
 			return nil
 		}
@@ -171,32 +186,48 @@ func closeAll(fds []int) {
 	}
 }
 
-func (k *kfd) receiveMessage(h *handle, done <-chan struct{}, nonblock bool) (message, error) {
+// receiveMessage receives the data into a slice if that is not nil, or into a new one.
+// What does not fit is dropped, and the error is EMSGSIZE.
+func (k *kfd) receiveMessage(h *handle, done <-chan struct{}, nonblock bool, into []byte) (message, error) {
 	r := receivings.Get().(*receiving)
 	defer receivings.Put(r)
+	r.into = into
 	for {
 		if err := k.do(h, done, nonblock, false, (*bigTry)(r)); err != nil {
+			r.into = nil
 			return message{}, err
 		}
-		if r.n == headerSize && le.Uint32(r.buf) == wordControl {
+		if r.n == headerSize && le.Uint32(r.header()) == wordControl {
 			// How a connection went, which this end did not wait for.
 			closeAll(r.fds)
-			k.answer.CompareAndSwap(0, le.Uint32(r.buf[4:]))
+			k.answer.CompareAndSwap(0, le.Uint32(r.header()[4:]))
 			r.free()
 			continue
 		}
 		break
 	}
+	r.into = nil
 	defer r.free()
-	p, err := decode(r.buf[:r.n], r.fds, r.lost)
+	if n := r.n - headerSize; into != nil && n >= 0 && n <= len(into) && len(r.fds) == 0 && !r.lost && [headerSize]byte(r.header()) == [headerSize]byte(plain) {
+		return message{data: into[:n]}, nil // it is there already
+	}
+	p, err := decode(r.whole(), r.fds, r.lost)
 	if err != nil {
 		closeAll(r.fds)
 		return message{}, err
 	}
 	var m message
-	m.data = append(make([]byte, 0, len(p.data)), p.data...)
+	if into == nil {
+		// Not by make, which would clear it first.
+		m.data = append([]byte(nil), p.data...)
+	} else {
+		m.data = into[:copy(into, p.data)]
+		if len(p.data) > len(into) {
+			err = unix.EMSGSIZE
+		}
+	}
 	if len(p.descs) == 0 {
-		return m, nil
+		return m, err
 	}
 	m.descs = make([]Desc, 0, len(p.descs))
 	for i, in := range p.descs {

@@ -171,8 +171,9 @@ func (e *end) send(h *handle, done <-chan struct{}, nonblock bool, m message) er
 }
 
 // receive may return a message together with EMFILE: some of its descriptors were
-// lost because the process has too many.
-func (e *end) receive(h *handle, done <-chan struct{}, nonblock bool) (message, error) {
+// lost because the process has too many. The data goes into the slice if that is not
+// nil; if it is too short, the rest is dropped and the error is EMSGSIZE.
+func (e *end) receive(h *handle, done <-chan struct{}, nonblock bool, into []byte) (message, error) {
 	p := e.p
 	p.mu.Lock()
 	for {
@@ -183,13 +184,22 @@ func (e *end) receive(h *handle, done <-chan struct{}, nonblock bool) (message, 
 		if e.k != nil {
 			k := e.k.retain()
 			p.mu.Unlock()
-			m, err := k.receiveMessage(h, done, nonblock)
+			m, err := k.receiveMessage(h, done, nonblock, into)
 			k.release()
 			return m, err
 		}
 		if e.rx.len() > 0 {
 			m := e.take()
 			p.mu.Unlock()
+			if into == nil {
+				return m, nil
+			}
+			n := copy(into, m.data)
+			short := n < len(m.data)
+			m.data = into[:n]
+			if short {
+				return m, unix.EMSGSIZE
+			}
 			return m, nil
 		}
 		if e.peer().refs == 0 || p.state == refused {

@@ -37,6 +37,7 @@ type Socket interface {
 	Send(ctx context.Context, data []byte, descs ...Desc) error
 	TrySend(data []byte, descs ...Desc) error
 	Receive(ctx context.Context) (Message, error)
+	ReceiveInto(ctx context.Context, buf []byte) (n int, descs []Desc, err error)
 	TryReceive() (Message, error)
 
 	core() *socket
@@ -177,6 +178,36 @@ func (s *socket) Receive(ctx context.Context) (Message, error) {
 	return m, s.cause(ctx, err)
 }
 
+// ReceiveInto is Receive that puts the data where the caller wants it, without
+// allocating, and tells how much it is. What does not fit is lost; then the error is
+// EMSGSIZE, and everything else is as without it.
+func (s *socket) ReceiveInto(ctx context.Context, buf []byte) (n int, descs []Desc, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, nil, err
+	}
+	if buf == nil {
+		buf = []byte{}
+	}
+	m, err := s.e.receive(&s.handle, ctx.Done(), false, buf)
+	switch err {
+	case nil:
+	case unix.EMSGSIZE, unix.EMFILE:
+	default:
+		return 0, nil, s.cause(ctx, s.wrap("receive", err))
+	}
+	switch err {
+	case unix.EMSGSIZE:
+		err = failure("receive", s.e.kind, unix.EMSGSIZE, fmt.Sprintf("the message is longer than the %d bytes that it may fill", len(buf)))
+	case unix.EMFILE:
+		err = errLostDescs(s.e.kind)
+	}
+	return len(m.data), m.descs, err
+}
+
+func errLostDescs(k Kind) error {
+	return failure("receive", k, unix.EMFILE, "descriptors of the message are lost: the process has too many open")
+}
+
 // TryReceive is Receive that returns EAGAIN instead of waiting.
 func (s *socket) TryReceive() (Message, error) { return s.receive(nil, true) }
 
@@ -237,12 +268,12 @@ func (s *socket) send(done <-chan struct{}, nonblock bool, data []byte, descs []
 }
 
 func (s *socket) receive(done <-chan struct{}, nonblock bool) (Message, error) {
-	m, err := s.e.receive(&s.handle, done, nonblock)
+	m, err := s.e.receive(&s.handle, done, nonblock, nil)
 	if err != nil && err != unix.EMFILE {
 		return Message{}, s.wrap("receive", err)
 	}
 	if err != nil {
-		err = failure("receive", s.e.kind, unix.EMFILE, "descriptors of the message are lost: the process has too many open")
+		err = errLostDescs(s.e.kind)
 	}
 	return Message{Data: m.data, Descs: m.descs}, err
 }

@@ -222,6 +222,45 @@ func suite(t *testing.T, w way) {
 		_, err = acc.TryAccept()
 		want(t, err, unix.EAGAIN)
 	})
+	t.Run("into a buffer", func(t *testing.T) {
+		ctx := within(t)
+		a, b := w.connected(t)
+		defer a.Close()
+		defer b.Close()
+		buf := []byte("................")
+		for range 40 {
+			must(t, a.Send(ctx, []byte("fits")))
+			n, descs, err := b.ReceiveInto(ctx, buf)
+			must(t, err)
+			if string(buf[:n]) != "fits" || descs != nil || string(buf[n:]) != "............" {
+				t.Fatalf("%q", buf)
+			}
+		}
+		must(t, a.Send(ctx, []byte("with descriptors"), Invalid, Invalid))
+		n, descs, err := b.ReceiveInto(ctx, buf)
+		must(t, err)
+		if string(buf[:n]) != "with descriptors" || len(descs) != 2 {
+			t.Errorf("%q", buf[:n])
+		}
+		for _, size := range []int{0, 1, 15} {
+			must(t, a.Send(ctx, []byte("too long for it."), Invalid))
+			n, descs, err = b.ReceiveInto(ctx, buf[:size])
+			want(t, err, unix.EMSGSIZE)
+			if string(buf[:n]) != "too long for it."[:size] || len(descs) != 1 {
+				t.Errorf("%q", buf[:n])
+			}
+			must(t, a.Send(ctx, []byte("too long for it.")))
+			n, _, err = b.ReceiveInto(ctx, buf[:size])
+			want(t, err, unix.EMSGSIZE)
+			if string(buf[:n]) != "too long for it."[:size] {
+				t.Errorf("%q", buf[:n])
+			}
+		}
+		must(t, a.Send(ctx, nil))
+		if n, _, err = b.ReceiveInto(ctx, nil); n != 0 || err != nil {
+			t.Error(n, err)
+		}
+	})
 	t.Run("limits", func(t *testing.T) {
 		a, b := w.connected(t)
 		defer a.Close()
