@@ -48,12 +48,20 @@ func (e *CallError) Unwrap() error {
 // [MaxCallDescs] descriptors. The caller keeps data and descs and owns the reply's
 // descriptors.
 //
+// A call that can't be cancelled, because ctx can't, may run the handler of a server
+// in this process on the caller's goroutine.
+//
 // If ctx ends, so does the call, and the server's context with it. A [*CallError] is
 // the server's answer. ECONNREFUSED: nobody can accept. ECONNRESET: the server went
 // away after it had accepted the call.
 func Call(ctx context.Context, c *ConnectEndpoint, data []byte, descs ...Desc) (reply []byte, replyDescs []Desc, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
+	}
+	if ctx.Done() == nil {
+		if r := c.direct(); r != nil {
+			return r.call(data, descs)
+		}
 	}
 	for pause := minPause; ; {
 		reply, replyDescs, err = callOnce(ctx, c, data, descs)
@@ -126,8 +134,8 @@ func (e *end) answered() connState {
 
 // sendCall sends one side's part of a call in as many messages as it takes.
 func (s *ConnectedSocket) sendCall(done <-chan struct{}, flags uint32, data []byte, descs []Desc) error {
-	if len(descs) > MaxCallDescs {
-		return failure("call", KindConnectedSocket, unix.EINVAL, fmt.Sprintf("%d descriptors, a call has at most %d", len(descs), MaxCallDescs))
+	if err := checkCallDescs(descs); err != nil {
+		return err
 	}
 	for {
 		n := min(len(data), callFragment)
@@ -148,6 +156,13 @@ func (s *ConnectedSocket) sendCall(done <-chan struct{}, flags uint32, data []by
 			return nil
 		}
 	}
+}
+
+func checkCallDescs(descs []Desc) error {
+	if len(descs) > MaxCallDescs {
+		return failure("call", KindConnectedSocket, unix.EINVAL, fmt.Sprintf("%d descriptors, a call has at most %d", len(descs), MaxCallDescs))
+	}
+	return nil
 }
 
 // sendOwned sends data that nobody else uses.

@@ -30,6 +30,7 @@ type address struct {
 	gone     chan struct{} // closed when connects is 0; made when asked for
 	bridges  []*bridge
 	ready    []*bridge // those from which requests may be received
+	serving  *serving  // answers calls that come from this process
 	local    *string   // why connections can't carry files and shared memory, or nil
 	kernel   bool      // made as a pair of sockets: the one bridge is the accepting end
 }

@@ -286,12 +286,29 @@ func socketPair(op string, k Kind) (a, b int, err error) {
 	if err != nil {
 		return -1, -1, hostFailure(op, k, err)
 	}
-	for _, fd := range fds {
-		// A packet counts with what the kernel adds to it; more than the limit of the
-		// system is not given.
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, kernelBuffer)
+	if smallBuffers() {
+		enlarge(fds)
 	}
 	return fds[0], fds[1], nil
+}
+
+// smallBuffers tells whether what the system gives does not hold the largest packet.
+var smallBuffers = sync.OnceValue(func() bool {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return true
+	}
+	defer closeAll(fds[:])
+	n, err := unix.GetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_SNDBUF)
+	return err != nil || n < kernelBuffer
+})
+
+// enlarge asks for twice that, which is as much as the default limit of the system
+// allows.
+func enlarge(fds [2]int) {
+	for _, fd := range fds {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, kernelBuffer)
+	}
 }
 
 // kernelBuffer holds one message of the largest size, with room to spare.
@@ -299,7 +316,7 @@ const kernelBuffer = 212992
 
 // checkSocket refuses what is not an end of such a pair.
 func checkSocket(fd int) error {
-	for _, want := range [...][2]int{{unix.SO_DOMAIN, unix.AF_UNIX}, {unix.SO_TYPE, unix.SOCK_SEQPACKET}, {unix.SO_ACCEPTCONN, 0}} {
+	for _, want := range [...][2]int{{unix.SO_DOMAIN, unix.AF_UNIX}, {unix.SO_TYPE, unix.SOCK_SEQPACKET}} {
 		v, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, want[0])
 		if err != nil || v != want[1] {
 			return unix.ENOTSOCK

@@ -390,6 +390,7 @@ func (e *end) move(op string) error {
 	if err != nil {
 		return err
 	}
+	enlarge([2]int{a, b}) // for what is queued
 	p.mu.Lock()
 	if e.k != nil || e.refs == 0 {
 		closed := e.k == nil

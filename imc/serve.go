@@ -14,7 +14,7 @@ import (
 // A Handler answers calls. ctx ends when the caller gives up or Serve is told to
 // stop. The descriptors that it gets and those that it returns are closed when the
 // reply is sent: what is to be kept must be duplicated. An error becomes the
-// caller's [*CallError].
+// caller's [*CallError]. A panic is not caught.
 type Handler func(ctx context.Context, data []byte, descs []Desc) (reply []byte, replyDescs []Desc, err error)
 
 // A Server answers the calls that arrive at AcceptEndpoints.
@@ -46,11 +46,15 @@ func (srv *Server) Serve(ctx context.Context, s *AcceptEndpoint) error {
 	}
 	run.ctx, run.cancel = context.WithCancelCause(ctx)
 	defer run.cancel(nil)
+	run.direct.ctx = directContext{run.ctx}
 	context.AfterFunc(run.ctx, func() {
 		run.stop.Store(true)
 		s.wakeAll()
 	})
+	run.register()
 	run.spawn()
+	<-run.ctx.Done()
+	run.unregister()
 	run.wg.Wait()
 	err := context.Cause(run.ctx)
 	if err == nil || errors.Is(err, errNobody) {
@@ -64,14 +68,18 @@ var errNobody = errors.New("imc: nobody can call any more")
 // serving is one Serve. Its workers accept and answer by themselves, so that a call
 // wakes one goroutine and starts none; one that finds no other waiting starts one.
 type serving struct {
-	srv     *Server
-	s       *AcceptEndpoint
-	ctx     context.Context
-	cancel  context.CancelCauseFunc
-	stop    atomic.Bool
-	limit   int64
-	most    int32
-	wg      sync.WaitGroup
+	srv    *Server
+	s      *AcceptEndpoint
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	stop   atomic.Bool
+	limit  int64
+	most   int32
+	wg     sync.WaitGroup
+	direct struct { // calls on goroutines of callers
+		calls int32 // guarded by the address's lock
+		ctx   context.Context
+	}
 	workers atomic.Int32
 	idle    atomic.Int32
 }

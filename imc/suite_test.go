@@ -409,7 +409,8 @@ func suite(t *testing.T, w way) {
 	t.Run("many senders and receivers", func(t *testing.T) { many(t, w) })
 	t.Run("descriptors", func(t *testing.T) { descriptors(t, w) })
 	t.Run("watching", func(t *testing.T) { watching(t, w) })
-	t.Run("calls", func(t *testing.T) { calls(t, w) })
+	t.Run("calls", func(t *testing.T) { calls(t, w, within(t)) })
+	t.Run("calls that can't be cancelled", func(t *testing.T) { calls(t, w, context.Background()) })
 }
 
 func second(_ *ConnectedSocket, err error) error { return err }
@@ -711,8 +712,7 @@ func watching(t *testing.T, w way) {
 	until("the last capability", acc.Ready, HangUp)
 }
 
-func calls(t *testing.T, w way) {
-	ctx := within(t)
+func calls(t *testing.T, w way, ctx context.Context) {
 	acc, c := w.endpoints(t)
 	type key struct{}
 	cancelled := make(chan error, 1)
@@ -759,6 +759,18 @@ func calls(t *testing.T, w way) {
 	_, _, err = Call(short, c, []byte("wait!"))
 	want(t, err, context.DeadlineExceeded)
 	want(t, <-cancelled, context.Canceled)
+	// Nobody's data is anybody else's.
+	mine := []byte("mine")
+	reply, _, err := Call(ctx, c, mine)
+	must(t, err)
+	mine[0] = 'X'
+	if string(reply) != "mine" {
+		t.Errorf("%q", reply)
+	}
+	_, _, err = Call(ctx, c, nil, acc)
+	want(t, err, unix.EOPNOTSUPP)
+	_, _, err = Call(ctx, c, nil, repeat(MaxCallDescs+1)...)
+	want(t, err, unix.EINVAL)
 	var wg sync.WaitGroup
 	for i := range 50 {
 		wg.Add(1)
