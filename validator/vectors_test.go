@@ -126,6 +126,19 @@ func TestVectors(t *testing.T) {
 	}
 }
 
+// TestEveryRuleIsDocumented: docs/validator.md names each rule.
+func TestEveryRuleIsDocumented(t *testing.T) {
+	doc, err := os.ReadFile("../docs/validator.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range Rules() {
+		if !bytes.Contains(doc, []byte("`"+string(r)+"`")) {
+			t.Errorf("docs/validator.md does not name %s", r)
+		}
+	}
+}
+
 // TestEveryRuleHasVectors: a rule without a vector is a rule that could be
 // deleted unnoticed.
 func TestEveryRuleHasVectors(t *testing.T) {
