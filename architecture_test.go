@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"strconv"
@@ -79,6 +80,20 @@ func TestImports(t *testing.T) {
 	}
 	if checked == 0 {
 		t.Error("no import was checked")
+	}
+}
+
+// TestDependencies holds that who imports imc does not get a WebSocket with it.
+func TestDependencies(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "./imc", "./imc/fileservice").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pkg := range strings.Fields(string(out)) {
+		first, _, _ := strings.Cut(pkg, "/")
+		if strings.Contains(first, ".") && !strings.HasPrefix(pkg, module+"/imc") && !strings.HasPrefix(pkg, "golang.org/x/sys/") || pkg == "net/http" {
+			t.Errorf("imc depends on %s", pkg)
+		}
 	}
 }
 
