@@ -108,6 +108,18 @@ type Config struct {
 	MaxThreads int    // 0: 4096
 	MaxFiles   int    // open descriptors; 0: 1024
 	StackSize  int    // bytes of the first thread's stack; 0: 8 MiB
+
+	// Functions, for Load, are Go functions that the library calls: what is
+	// undefined in it and its dependencies, by name. See Library.Callback for
+	// what they may look like.
+	Functions map[string]any
+	// Callers, for Load, is how many calls can be in progress at once; 0: 1, for a
+	// library that knows nothing of threads. Further ones wait.
+	Callers int
+	// Invocable lets the program wait for messages of the host
+	// (nacl_return_and_wait): Process.Start runs it until it does, Process.Invoke
+	// gives it one.
+	Invocable bool
 }
 
 // A NetworkPolicy decides about each address that a guest names, and about who
@@ -131,13 +143,20 @@ type Process = libcshim.Process
 
 // New validates, loads and links a program. The caller must Close the process,
 // whether it Runs it or not.
-func New(c Config) (*Process, error) {
+func New(c Config) (*Process, error) { return newProcess(c, false) }
+
+func newProcess(c Config, library bool) (*Process, error) {
+	functions, err := hostFuncs(c.Functions)
+	if err != nil {
+		return nil, fmt.Errorf("halite: %w", err)
+	}
 	ns := namespace.New()
 	cfg := libcshim.Config{
 		Env: c.Env, Dir: c.Dir, Namespace: ns,
 		Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr, Ports: c.Ports, Network: c.Network,
 		Trace: c.Trace, LinkTrace: c.LinkTrace,
 		MaxMemory: c.MaxMemory, MaxThreads: c.MaxThreads, MaxFiles: c.MaxFiles, StackSize: c.StackSize,
+		Library: library, Functions: functions, Callers: c.Callers, Invocable: c.Invocable,
 	}
 	if err := mountAll(ns, &c, &cfg); err != nil {
 		ns.Close()

@@ -167,6 +167,7 @@ type Address struct {
 	Addr      uint32
 	TLSModule int // not 0: the symbol is thread-local
 	TLSOffset uint32
+	Function  bool // the symbol says so
 }
 
 // Sym is dlsym, or dlvsym with a version.
@@ -224,7 +225,7 @@ func (l *Linker) Sym(handle uint32, name, version string, caller uint32) (Addres
 	if b.symbol.Type() == loader.SymTLS {
 		return Address{TLSModule: b.object.tlsID, TLSOffset: uint32(b.symbol.Value)}, nil
 	}
-	return Address{Addr: uint32(b.value())}, nil
+	return Address{Addr: uint32(b.value()), Function: b.symbol.Type() == loader.SymFunc}, nil
 }
 
 func (l *Linker) byHandle(handle uint32) (*object, error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -44,6 +45,10 @@ type Config struct {
 	Warn  func(string) // what is odd but no error; may be nil
 
 	MaxObjects int // 0: 1024
+
+	// HostSymbols are addresses of functions that the host offers, by name. What
+	// no object defines binds to them.
+	HostSymbols map[string]uint32
 }
 
 // DefaultPath is where libraries are searched last.
@@ -238,6 +243,65 @@ func (l *Linker) LoadProgram(name string, f File, size int64) (*Program, error) 
 	p.Dynamic = true
 	return p, nil
 }
+
+// LibC is the library in which a domain without a program begins.
+const LibC = "libc.so"
+
+// LoadLibrary loads a library and everything it needs into a domain that has no
+// program: the library stands where a program would, first in the global scope.
+// The entry point is that of the C library, which is loaded in any case. It does
+// not close f.
+//
+// Preconditions: called once, and LoadProgram is not.
+func (l *Linker) LoadLibrary(name string, f File, size int64) (*Program, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.main != nil {
+		return nil, errors.New("ld: a program is loaded already")
+	}
+	file, err := loader.ReadELF(f, size, name)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case file.Dynamic == nil:
+		return nil, fmt.Errorf("%s: not a shared library: it has no dynamic section", name)
+	case file.Type == loader.TypeProgram, file.Dynamic.Flags1&loader.DF1PIE != 0, file.Interp != "":
+		return nil, fmt.Errorf("%s: a program, not a shared library: link it with -shared", name)
+	}
+	if err := l.checkForeign(file); err != nil {
+		return nil, err
+	}
+	if file.Dynamic.SoName != LibC && !slices.Contains(file.Dynamic.Needed, LibC) {
+		file.Dynamic.Needed = append(file.Dynamic.Needed, LibC)
+	}
+	g := l.newGraph()
+	main := g.add(name, name, identity(f), file, nil)
+	l.main = main
+	err = l.loadInitial(g, main)
+	libc := g.byName(LibC)
+	if err == nil && (libc == nil || libc.file.Entry == 0) {
+		err = fmt.Errorf("%s: has no entry point: it is not the C library of the sandbox", LibC)
+	}
+	if err != nil {
+		l.rollback(g)
+		l.main = nil
+		return nil, err
+	}
+	l.started = true
+	p := l.program(main.image)
+	p.Entry = libc.file.Entry + libc.bias
+	p.Phdr = main.phdr
+	p.Dynamic = true
+	for _, o := range g.added {
+		lo, n := o.image.Extent()
+		p.End = max(p.End, uint32(uint64(lo)+n))
+	}
+	return p, nil
+}
+
+// hostObject stands for the host where something binds to one of its functions.
+var hostObject = &object{name: "the host", dyn: &loader.Dynamic{}, initial: true, state: stateLive}
 
 func (l *Linker) loadStatic(name string, f File, file *loader.File) (*Program, error) {
 	m, err := l.loader.Map(l.cfg.Cage, file, loader.Anywhere)

@@ -224,6 +224,10 @@ func (l *Linker) resolveSlow(o *object, i uint32, c class, work *int64) (binding
 		return binding{}, fmt.Errorf("%s: looking up its symbols takes too long: refused", o)
 	}
 	if !found {
+		if addr, ok := l.cfg.HostSymbols[name]; ok && c != classCopy {
+			l.trace("%s: %s binds to the host", o, name)
+			return binding{object: hostObject, symbol: loader.Symbol{Section: loader.ShnAbs, Value: uint64(addr)}}, nil
+		}
 		if sym.Bind() == loader.BindWeak {
 			l.trace("%s: %s: undefined and weak", o, name)
 			return binding{}, nil

@@ -71,6 +71,10 @@ func (p *Process) load() error {
 	}
 	defer f.Close()
 	p.exe = f.path
+	offered, err := p.offer()
+	if err != nil {
+		return err
+	}
 	p.linker = ld.New(ld.Config{
 		Cage: p.dom.Cage(),
 		Open: func(path string) (ld.File, int64, error) {
@@ -84,8 +88,13 @@ func (p *Process) load() error {
 		Preload:           append(p.pathList("LD_PRELOAD", ": "), p.cfg.Preload...),
 		ThreadPointerDisp: engine.ThreadPointerDisp(),
 		Trace:             p.cfg.LinkTrace,
+		HostSymbols:       offered,
 	})
-	prog, err := p.linker.LoadProgram(p.exe, f, f.size)
+	load := p.linker.LoadProgram
+	if p.cfg.Library {
+		load = p.linker.LoadLibrary
+	}
+	prog, err := load(p.exe, f, f.size)
 	if err != nil {
 		return err
 	}

@@ -71,6 +71,17 @@ type Config struct {
 	LibraryPath []string
 	Preload     []string
 	LinkTrace   func(string)
+
+	// Library says that Program is a shared library: the domain has no program,
+	// and the host calls functions. Functions are what the host offers as its
+	// undefined symbols. Callers is how many calls of the host can be in progress
+	// at once, each on a guest thread of its own; 0 means 1, which is what code
+	// wants that knows of no threads.
+	Library   bool
+	Functions map[string]runtime.HostFunc
+	Callers   int
+	// Invocable lets a program wait for the host's invocations: see Start.
+	Invocable bool
 }
 
 const (
@@ -170,7 +181,7 @@ func NewProcess(cfg Config) (*Process, error) {
 	p.started, p.monotonic0 = time.Now(), monotonic()
 	dom, err := runtime.NewDomain(runtime.Config{
 		MaxMemory: cfg.MaxMemory, MaxThreads: cfg.MaxThreads, ControlStackSize: cfg.ControlStackSize,
-		Personality: p,
+		Personality: p, Invocable: cfg.Invocable || cfg.Library,
 	})
 	if err != nil {
 		_ = cfg.Namespace.Close()

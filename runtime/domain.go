@@ -30,6 +30,9 @@ type Config struct {
 	// FirstThread is the number of the first thread, and thereby what a guest
 	// takes for its process id; 0 means 1000.
 	FirstThread int
+	// Invocable lets threads of the guest wait for calls of the host
+	// (return_and_wait).
+	Invocable bool
 }
 
 const (
@@ -54,6 +57,8 @@ type Domain struct {
 	mem     safemem.Memory
 	person  Personality
 	futexes futexTable
+	host    hostFuncs
+	callers callers
 
 	mu       sync.Mutex
 	threads  map[int]*Thread
@@ -117,6 +122,7 @@ func NewDomain(cfg Config) (*Domain, error) {
 		d.person = NoPersonality{}
 	}
 	d.futexes.init()
+	d.callers.d = d
 	return d, nil
 }
 
@@ -168,6 +174,11 @@ func (d *Domain) End(e Ending) {
 	d.mu.Unlock()
 	for _, t := range all {
 		t.Kick()
+	}
+	// Threads that wait for calls have no goroutine to leave on. Whoever ends the
+	// domain may hold what their leaving wants.
+	if d.cfg.Invocable {
+		go d.callers.settle()
 	}
 }
 

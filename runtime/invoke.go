@@ -22,32 +22,129 @@ func handlerStack(sp uint32) uint32 { return (sp - 128) &^ 15 }
 var errControlStack = errors.New("halite: the control stack is full")
 
 func (t *Thread) invoke(fn, stack uint32, args []uint64) (uint64, error) {
+	r := Call{Stack: stack}
+	r.NInt = copy(r.Int[:], args)
+	err := t.call(fn, &r)
+	return r.Int[0], err
+}
+
+// Call is what goes into a C function and comes out: the registers and the stack
+// arguments of the System V calling convention.
+type Call struct {
+	// Int are the arguments in rdi, rsi, rdx, rcx, r8, r9, of which the first NInt
+	// count; afterwards the results in rax and rdx.
+	Int  [6]uint64
+	NInt int
+	// Float are the low halves of xmm0 to xmm7, of which the first NFloat count;
+	// afterwards the results in xmm0 and xmm1.
+	Float  [8]uint64
+	NFloat int
+	// Stack is the data stack pointer at the function's entry: what lies there
+	// are its stack arguments. It is a multiple of 16. 0: as Thread.Below gives it.
+	Stack uint32
+}
+
+// Below returns where a data stack may begin that a function is called with on
+// top of what the thread is doing, with n bytes free between it and that:
+// for what the call points to.
+func (t *Thread) Below(n uint32) uint32 {
+	top := handlerStack(t.stackTop())
+	if n > top {
+		return 0
+	}
+	return (top - n) &^ 15
+}
+
+func (t *Thread) stackTop() uint32 {
+	if t.ctx.Depth() == 0 && t.hostStack != 0 {
+		return t.hostStack + 128
+	}
+	if t.parked != nil && t.ctx.Depth() == 1 {
+		return t.parkedStack
+	}
+	return uint32(t.ctx.Regs().R14)
+}
+
+// Do is Invoke with everything that the calling convention has.
+func (t *Thread) Do(fn uint32, c *Call) error {
+	if c.Stack == 0 {
+		c.Stack = t.Below(0)
+	}
+	return t.call(fn, c)
+}
+
+// outer is what a thread was doing when a call began on top of it.
+type outer struct {
+	saved    *engine.State
+	floor    int
+	cut      int64
+	slot     uint32
+	inCall   bool
+	unbegun  bool
+	progress any
+	parked   *engine.State
+	context  *callContext
+}
+
+func (t *Thread) call(fn uint32, c *Call) error {
 	if t.Exiting() {
-		return 0, errThreadEnded
+		return errThreadEnded
 	}
 	if t.controlRoom() < controlReserve {
-		return 0, errControlStack
+		return errControlStack
 	}
-	// A thread of the host has nothing to come back to.
-	var saved *engine.State
-	if t.ctx.Depth() > 0 {
-		saved = t.ctx.Save()
+	o := outer{
+		floor: t.floor, cut: t.cut, slot: t.slot, inCall: t.inCall, unbegun: t.unbegun, progress: t.progress,
+		parked: t.parked, context: t.hostCall.context,
 	}
-	floor, cut, slot, inCall, unbegun, progress := t.floor, t.cut, t.slot, t.inCall, t.unbegun, t.progress
-	t.floor, t.cut, t.unbegun, t.progress = len(t.frames), 0, false, nil
-	t.ctx.SetCall(fn, stack, args...)
-	err := t.loop()
-	result := t.ctx.Regs().RAX
-	if err != nil {
+	// A thread that waits for calls was saved when it began to; one of the
+	// host has nothing to come back to.
+	if t.parked == nil && t.ctx.Depth() > 0 {
+		o.saved = t.ctx.Save()
+	}
+	t.floor, t.cut, t.unbegun, t.progress, t.parked = len(t.frames), 0, false, nil, nil
+	depth := t.ctx.Depth()
+	t.ctx.SetCall(fn, c.Stack, c.Int[:c.NInt]...)
+	if c.NFloat > 0 {
+		for i, v := range c.Float[:c.NFloat] {
+			t.ctx.SetXMM(i, v, 0)
+		}
+		t.ctx.Regs().RAX = uint64(c.NFloat) // for functions with variable arguments
+	}
+	// Also when a Go function that the guest called panics or ends its goroutine:
+	// the guest's part of the call is dropped.
+	defer t.back(&o, depth)
+	if err := t.loop(); err != nil {
+		return err
+	}
+	r := t.ctx.Regs()
+	c.Int[0], c.Int[1] = r.RAX, r.RDX
+	c.Float[0], _ = t.ctx.XMM(0)
+	c.Float[1], _ = t.ctx.XMM(1)
+	return nil
+}
+
+// back puts the thread where it was before a call.
+func (t *Thread) back(o *outer, depth int) {
+	for t.ctx.Depth() > depth {
 		t.ctx.Leave()
 	}
-	clear(t.frames[t.floor:])
-	t.frames = t.frames[:t.floor]
-	t.floor, t.cut, t.slot, t.inCall, t.unbegun, t.progress = floor, cut, slot, inCall, unbegun, progress
-	if saved != nil {
-		t.ctx.Restore(saved)
+	if len(t.frames) > t.floor {
+		clear(t.frames[t.floor:])
+		t.frames = t.frames[:t.floor]
 	}
-	return result, err
+	t.floor, t.cut, t.slot, t.inCall, t.unbegun, t.progress = o.floor, o.cut, o.slot, o.inCall, o.unbegun, o.progress
+	t.parked = o.parked
+	if c := t.hostCall.context; c != o.context {
+		// A Go function has left by a panic.
+		if c != nil {
+			c.close()
+		}
+		t.hostCall.context = o.context
+	}
+	if o.saved != nil {
+		t.ctx.Restore(o.saved)
+	}
 }
 
 // A HostThread lets a goroutine of the host call functions of a domain. Each
@@ -80,6 +177,7 @@ func (d *Domain) NewHostThread(tp uint32) (*HostThread, error) {
 		return nil, err
 	}
 	t.ctx.SetThreadPointer(tp)
+	t.hostStack = off + hostStackSize
 	return &HostThread{t: t, stack: off, size: hostStackSize}, nil
 }
 
@@ -96,17 +194,24 @@ func (h *HostThread) Call(ctx context.Context, fn uint32, args ...uint64) (uint6
 	stop := h.t.d.Bind(ctx)
 	defer stop()
 	r, err := h.t.invoke(fn, h.stack+uint32(h.size), args)
-	if err == errThreadEnded {
-		if e, ok := h.t.d.Ending(); ok {
-			if e.Err != nil {
-				return 0, e.Err
-			}
-			return 0, &ExitError{Ending: e}
-		}
-		h.t.exiting = false
-		return 0, errThreadEnded
+	return r, h.t.reason(err)
+}
+
+// reason says why a call from the host did not return.
+func (t *Thread) reason(err error) error {
+	if err != errThreadEnded {
+		return err
 	}
-	return r, err
+	if e, ok := t.d.Ending(); ok {
+		if e.Err != nil {
+			return e.Err
+		}
+		return &ExitError{Ending: e}
+	}
+	if t.host {
+		t.exiting = false
+	}
+	return errThreadEnded
 }
 
 // Close gives the thread back.

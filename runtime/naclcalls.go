@@ -16,7 +16,7 @@ const slotLinux = 1024
 
 // Numbers of NaCl calls that a domain of the halite ABI answers too: those that
 // need nothing but threads, clocks and futexes. The argument registers are those
-// of a C call.
+// of a C call; the trampoline has put the fourth into r10.
 const (
 	naclNull          = 1
 	naclExit          = 30
@@ -48,7 +48,7 @@ const (
 // timespec is 64 bits of seconds, 32 of nanoseconds and 32 of nothing.
 func (t *Thread) naclCall(slot uint32) int64 {
 	r := t.ctx.Regs()
-	a := [4]uint64{r.RDI, r.RSI, r.RDX, r.RCX}
+	a := [4]uint64{r.RDI, r.RSI, r.RDX, r.R10}
 	mem := t.d.mem
 	switch slot {
 	case naclNull:

@@ -9,6 +9,8 @@ import (
 const (
 	sigIll  = int(unix.SIGILL)
 	sigKill = int(unix.SIGKILL)
+	sigAbrt = int(unix.SIGABRT)
+	sigSegv = int(unix.SIGSEGV)
 
 	errNoSys = int64(unix.ENOSYS)
 )

@@ -1,7 +1,9 @@
 package runtime
 
 import (
+	"context"
 	"errors"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -41,6 +43,15 @@ type Thread struct {
 	// is made again (an absolute deadline). It is nil in a fresh call.
 	progress any
 
+	// Of a thread on which the host makes calls.
+	hostStack   uint32        // top of the data stack that NewHostThread gave it
+	parked      *engine.State // it waits for calls (return_and_wait): what goes on then
+	parkedStack uint32        // its data stack pointer
+	exchange    exchange      // the messages of that wait
+	hostCall    HostCall
+	bound       binding
+	calling     context.Context // of the call from the host that is in progress
+
 	futex futexWaiter
 	tls2  uint32 // NaCl's second thread-local word
 }
@@ -53,6 +64,9 @@ type startState struct {
 
 // errThreadEnded leaves the loop of a thread that exits or whose domain ended.
 var errThreadEnded = errors.New("halite: the guest thread has ended")
+
+// errWaits leaves the loop of a thread that waits for calls of the host.
+var errWaits = errors.New("halite: the guest thread waits for calls")
 
 // TID is the thread's number. Safe from any goroutine.
 func (t *Thread) TID() int { return t.tid }
@@ -102,20 +116,38 @@ func (d *Domain) newThread() (*Thread, error) {
 }
 
 // Start runs the thread on a goroutine of its own.
-func (t *Thread) Start() {
-	go func() {
-		s := t.start
-		t.ctx.SetThreadPointer(s.tp)
-		t.ctx.SetCall(s.entry, s.stack, s.args...)
-		if err := t.loop(); err == nil {
-			// The entry function returned: for the first thread this is the
-			// end of the program, for another one the end of the thread.
-			if t.tid == t.d.cfg.FirstThread {
-				t.d.Exit(int(t.ctx.Regs().RAX))
-			}
+func (t *Thread) Start() { go t.begin() }
+
+// Run runs the thread on the caller's goroutine, until it ends or waits for calls
+// of the host. It tells whether it waits.
+func (t *Thread) Run() (waits bool) { return t.begin() }
+
+// begin runs the thread from its start.
+func (t *Thread) begin() (waits bool) {
+	// A Go function that the guest called and that panics, or ends the goroutine,
+	// ends this thread, which is nobody's but the guest's.
+	defer func() {
+		if waits {
+			return
+		}
+		if p := recover(); p != nil {
+			t.d.End(Ending{Signal: sigAbrt, Err: &PanicError{Value: p, Stack: debug.Stack()}})
 		}
 		t.end()
 	}()
+	s := t.start
+	t.ctx.SetThreadPointer(s.tp)
+	t.ctx.SetCall(s.entry, s.stack, s.args...)
+	switch err := t.loop(); {
+	case err == errWaits:
+		t.d.callers.offer(t)
+		return true
+	case err == nil && t.tid == t.d.cfg.FirstThread:
+		// The entry function returned: for the first thread this is the end
+		// of the program, for another one the end of the thread.
+		t.d.Exit(int(t.ctx.Regs().RAX))
+	}
+	return false
 }
 
 // Drop gives back a thread that was never started.
@@ -126,6 +158,11 @@ func (t *Thread) Drop() {
 
 // end is the last thing a thread does.
 func (t *Thread) end() {
+	if t.hostCall.context != nil {
+		t.hostCall.context.close()
+	}
+	t.bound.release()
+	closeAll(t.exchange.descs)
 	t.d.person.ThreadEnd(t)
 	if t.clearTID != 0 {
 		// The address may have been unmapped meanwhile: nobody waits then.
@@ -183,8 +220,8 @@ func (t *Thread) Progress() any { return t.progress }
 // RestartUnlessHandled.
 func (t *Thread) SetProgress(x any) { t.progress = x }
 
-// loop runs the guest until the innermost invocation returns (nil) or the thread
-// ends (errThreadEnded).
+// loop runs the guest until the innermost invocation returns (nil), the thread
+// ends (errThreadEnded), or it waits for calls of the host (errWaits).
 func (t *Thread) loop() error {
 	for {
 		if t.attention.Load() {
@@ -204,7 +241,16 @@ func (t *Thread) loop() error {
 		switch exit.Reason {
 		case engine.ExitCall:
 			t.progress = nil
-			t.serve(exit.Slot)
+			switch {
+			case exit.Slot >= firstHostSlot:
+				t.callHost(exit.Slot)
+			case exit.Slot == naclReturnAndWait:
+				if t.returnAndWait() {
+					return errWaits
+				}
+			default:
+				t.serve(exit.Slot)
+			}
 		case engine.ExitReturn:
 			return nil
 		case engine.ExitInterrupt:

@@ -18,7 +18,8 @@
 //     guest's signal handler can read. The control stack is read and moved
 //     for the guest by trusted code that knows its bounds.
 //   - E-KEEP: a call out of the guest keeps every register but rax, rcx and
-//     r11; an interruption between any two instructions keeps all of them.
+//     r11, and r10, which has what rcx had, except in the trampolines of
+//     Linux calls and of the control stack; an interruption between any two instructions keeps all of them.
 //   - E-PREEMPT: Go's scheduler and garbage collector can always stop a guest,
 //     and Interrupt always ends a Resume that runs or comes after it.
 //

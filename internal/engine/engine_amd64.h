@@ -239,7 +239,7 @@ read:
 	JMP	CTL_READ
 
 // The three that are served here, on the control stack, in rcx and r11 alone.
-// An interruption begins the trampoline anew with rcx and r11 cleared: each of
+// An interruption begins the trampoline anew with r10 in rcx and r11 cleared: each of
 // them can be stopped between any two instructions and started again.
 
 // rax = words above our own return address.
@@ -429,7 +429,8 @@ again:
 	ADDQ	$0x10000, CX	// cage.TrampolineStart
 	ADDQ	core_base(R11), CX
 	MOVQ	CX, UC_RIP(DX)
-	MOVQ	$0, UC_RCX(DX)
+	MOVQ	UC_R10(DX), AX	// what rcx was, where the trampoline keeps it
+	MOVQ	AX, UC_RCX(DX)
 	MOVQ	$0, UC_R11(DX)
 	JMP	preempt
 

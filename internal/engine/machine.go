@@ -193,10 +193,14 @@ func funcLen(pc uintptr) uintptr {
 // all sandboxes of the process share the pages, and so that a guest that reads
 // them learns nothing.
 //
+//	49 89 ca            mov  %rcx,%r10     (not in 1024 to 1027)
 //	41 bb n             mov  $n,%r11d
 //	d9 e5               fxam
 //	64 ff 24 25 disp    jmp  *%fs:disp
 //	f4...               hlt
+//
+// The fourth argument of a C call is in rcx, which the host needs to find its way;
+// that of a Linux call is in r10 already.
 //
 // FXAM tells whether the x87 stack is empty, and traps an x87 exception that
 // is pending; here, because it records its own address, which must not be one
@@ -209,6 +213,9 @@ func makeTrampolines() (*cage.Text, error) {
 	}
 	code := make([]byte, 0, slots*size)
 	for n := range uint32(slots) {
+		if n < slotLinux || n > slotRead {
+			code = append(code, 0x49, 0x89, 0xca)
+		}
 		code = append(code, 0x41, 0xbb, byte(n), byte(n>>8), byte(n>>16), byte(n>>24))
 		code = append(code, 0xd9, 0xe5)
 		code = append(code, 0x64, 0xff, 0x24, 0x25, byte(disp), byte(disp>>8), byte(disp>>16), byte(disp>>24))

@@ -108,6 +108,17 @@ func (c *Context) SetXMM(i int, lo, hi uint64) {
 	binary.LittleEndian.PutUint64(k.ymm[i][8:], hi)
 }
 
+// SetResultXMM sets xmm0 of a guest that waits for a call to return: a
+// floating-point result.
+func (c *Context) SetResultXMM(lo uint64) {
+	k := c.core
+	if k.mode != modeResume {
+		panic("engine: SetResultXMM without a call")
+	}
+	binary.LittleEndian.PutUint64(k.ymm[0][:], lo)
+	binary.LittleEndian.PutUint64(k.ymm[0][8:], 0)
+}
+
 // ControlDepth returns the number of words on the control stack.
 func (c *Context) ControlDepth() int {
 	return int((c.core.ctlTop - uintptr(c.core.regs.RSP)) / 8)

@@ -213,3 +213,8 @@ int nacl_get_random_bytes(void *buffer, size_t size)
 {
 	return result(CALL(150, buffer, (unsigned)size));
 }
+
+int nacl_return_and_wait(const struct nacl_imc_msghdr *reply, struct nacl_imc_msghdr *request)
+{
+	return result(CALL(160, reply, request));
+}

@@ -56,6 +56,20 @@ int nacl_imc_recvmsg(int fd, struct nacl_imc_msghdr *message, int flags);
 int nacl_imc_mem_obj_create(size_t size);
 int nacl_imc_socketpair(int pair[2]);
 
+/* ---- invocation ----
+ *
+ * "This is the answer; wait for the next question": one call that hands reply to
+ * the host (the result of its Invoke) and returns when the host invokes again,
+ * with its message in request, as sendmsg and recvmsg in one. Either may be null:
+ * no data. The result is the number of bytes received; the fields of request
+ * that nacl_imc_recvmsg fills are filled.
+ *
+ * It is made from a thread's own outermost function, not from one that the
+ * host called, and not from a signal handler: EBUSY. If reply is refused (EFAULT,
+ * EINVAL, EBADF), nothing was sent and the call returns at once. ENOSYS: the
+ * host does not invoke this program. */
+int nacl_return_and_wait(const struct nacl_imc_msghdr *reply, struct nacl_imc_msghdr *request);
+
 /* ---- code at run time ---- */
 
 int nacl_dyncode_create(void *dest, const void *src, size_t size);

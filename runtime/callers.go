@@ -1,0 +1,366 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+)
+
+// callers are the threads that wait for calls of the host (return_and_wait). No
+// goroutine belongs to them while they wait; one of the host's enters with each
+// call. Who finds none waits, or has one made.
+type callers struct {
+	d *Domain
+	// hot is one that waits, for the usual case of one at a time.
+	hot     atomic.Pointer[Thread]
+	waiting atomic.Int32 // goroutines in queue
+
+	mu      sync.Mutex
+	idle    []*Thread
+	queue   []chan *Thread
+	max     int // that may be made
+	made    int
+	starter *Thread // makes them; it is not called otherwise
+	add     func(t *Thread) error
+	adding  sync.Mutex // held while starter runs
+}
+
+// ErrBusy is returned for a call that would have to wait for itself.
+var ErrBusy = errors.New("halite: the guest is in a call and no other thread of it can take this one")
+
+// SetCallers lets a domain have up to n threads for calls of the host at once.
+// The first thread that waits for calls is then no longer called but makes the
+// others, one when it is first wanted, by way of add: that calls a guest function
+// on it that starts a thread which waits. Call it before the first thread runs.
+func (d *Domain) SetCallers(n int, add func(t *Thread) error) {
+	d.callers.max, d.callers.add = n, add
+}
+
+// offer takes a thread that has begun to wait.
+func (c *callers) offer(t *Thread) {
+	if c.add != nil {
+		c.mu.Lock()
+		if c.starter == nil {
+			c.starter = t
+			c.mu.Unlock()
+			c.settle()
+			return
+		}
+		c.mu.Unlock()
+	}
+	c.put(t)
+}
+
+// put makes a thread available.
+func (c *callers) put(t *Thread) {
+	if !c.hot.CompareAndSwap(nil, t) {
+		c.mu.Lock()
+		c.idle = append(c.idle, t)
+		c.mu.Unlock()
+	}
+	// Who came to wait, or ended the domain, before it was there has seen
+	// nothing of it.
+	if c.waiting.Load() != 0 || c.d.ended() {
+		c.settle()
+	}
+}
+
+// settle gives waiting threads to waiting goroutines; in a domain that has ended it
+// lets them go.
+func (c *callers) settle() {
+	c.mu.Lock()
+	if c.d.ended() {
+		gone := c.idle
+		c.idle = nil
+		if t := c.hot.Swap(nil); t != nil {
+			gone = append(gone, t)
+		}
+		starter := c.starter
+		c.mu.Unlock()
+		if starter != nil {
+			c.adding.Lock() // it may be running
+			if c.mu.Lock(); c.starter != nil {
+				c.starter = nil
+				gone = append(gone, starter)
+			}
+			c.mu.Unlock()
+			c.adding.Unlock()
+		}
+		for _, t := range gone {
+			t.end()
+		}
+		return
+	}
+	defer c.mu.Unlock()
+	for len(c.queue) > 0 {
+		t := c.takeLocked()
+		if t == nil {
+			return
+		}
+		c.queue[0] <- t // has room for one
+		c.queue = c.queue[1:]
+		c.waiting.Add(-1)
+	}
+}
+
+func (c *callers) takeLocked() *Thread {
+	if t := c.hot.Swap(nil); t != nil {
+		return t
+	}
+	n := len(c.idle)
+	if n == 0 {
+		return nil
+	}
+	t := c.idle[n-1]
+	c.idle = c.idle[:n-1]
+	return t
+}
+
+// take returns a thread for a call. With wait false it returns ErrBusy rather
+// than wait.
+func (c *callers) take(ctx context.Context, wait bool) (*Thread, error) {
+	if t := c.hot.Swap(nil); t != nil {
+		return t, nil
+	}
+	c.mu.Lock()
+	if t := c.takeLocked(); t != nil {
+		c.mu.Unlock()
+		return t, nil
+	}
+	grow := c.add != nil && c.made < c.max && c.starter != nil
+	if grow {
+		c.made++
+	}
+	if !wait && !grow {
+		c.mu.Unlock()
+		return nil, ErrBusy
+	}
+	mine := make(chan *Thread, 1)
+	c.queue = append(c.queue, mine)
+	c.waiting.Add(1)
+	// One that came after we looked, but before it could see us.
+	if t := c.takeLocked(); t != nil {
+		c.queue[0] <- t
+		c.queue = c.queue[1:]
+		c.waiting.Add(-1)
+	}
+	c.mu.Unlock()
+	if grow {
+		if err := c.grow(ctx); err != nil {
+			c.mu.Lock()
+			c.made--
+			none := c.made == 0
+			c.mu.Unlock()
+			if none || !wait {
+				c.cancel(mine)
+				return nil, err
+			}
+		}
+	}
+	select {
+	case t := <-mine:
+		return t, nil
+	case <-ctx.Done():
+		c.cancel(mine)
+		return nil, context.Cause(ctx)
+	case <-c.d.done:
+		c.cancel(mine)
+		return nil, c.d.endedError()
+	}
+}
+
+// cancel takes a goroutine out of the queue, and hands on what it was just given.
+func (c *callers) cancel(mine chan *Thread) {
+	c.mu.Lock()
+	for i, q := range c.queue {
+		if q == mine {
+			c.queue = append(c.queue[:i:i], c.queue[i+1:]...)
+			c.waiting.Add(-1)
+			break
+		}
+	}
+	c.mu.Unlock()
+	select {
+	case t := <-mine:
+		c.put(t)
+	default:
+	}
+}
+
+// grow has the starter make a thread, which offers itself when it is ready.
+func (c *callers) grow(ctx context.Context) error {
+	c.adding.Lock()
+	defer c.adding.Unlock()
+	c.mu.Lock()
+	t := c.starter
+	c.mu.Unlock()
+	if t == nil {
+		return c.d.endedError()
+	}
+	stop := c.d.Bind(ctx)
+	defer stop()
+	if err := c.add(t); err != nil {
+		return t.reason(err)
+	}
+	return nil
+}
+
+// lost notes that a thread that was taken will not come back.
+func (c *callers) lost() {
+	c.mu.Lock()
+	c.made--
+	c.mu.Unlock()
+}
+
+// endedError is what is returned for a call of a domain that has ended.
+func (d *Domain) endedError() error {
+	if e, ok := d.Ending(); ok && e.Err != nil && e.Err != ErrEnded {
+		return fmt.Errorf("%w: %w", ErrEnded, e.Err)
+	}
+	return ErrEnded
+}
+
+// A Visit is a call of the host on a thread of a domain, from Enter to Leave.
+type Visit struct {
+	t       *Thread
+	nested  *callContext
+	around  context.Context // the call that this one is nested in
+	stop    func()          // of a binding of its own
+	bound   bool
+	through bool // Invoke: the thread went on
+}
+
+// Enter takes a thread of the domain for a call: the one that ctx carries (see
+// HostCall.Context), and otherwise one that waits for calls. If there is none it
+// waits until there is one, ctx ends, or the domain does. The caller must Leave,
+// on the same goroutine.
+//
+// When ctx ends between Enter and Leave, the domain ends: a guest that was stopped
+// in the middle can't go on. When it had ended before, nothing happens to it.
+func (d *Domain) Enter(ctx context.Context) (Visit, error) { return d.enter(ctx, false) }
+
+func (d *Domain) enter(ctx context.Context, mustWait bool) (Visit, error) {
+	if err := ctx.Err(); err != nil {
+		return Visit{}, context.Cause(ctx)
+	}
+	if d.ended() {
+		return Visit{}, d.endedError()
+	}
+	cc := d.callContextOf(ctx)
+	if cc != nil && !mustWait {
+		if !cc.mu.TryLock() {
+			return Visit{}, ErrBusy
+		}
+		if !cc.over {
+			t := cc.t
+			v := Visit{t: t, nested: cc, around: t.calling}
+			if ctx.Done() != cc.Done() {
+				v.stop = d.Bind(ctx)
+			}
+			t.calling = ctx
+			return v, nil
+		}
+		cc.mu.Unlock()
+		cc = nil
+	}
+	t, err := d.callers.take(ctx, cc == nil)
+	if err != nil {
+		return Visit{}, err
+	}
+	v := Visit{t: t}
+	if ctx.Done() != nil {
+		if err := t.bound.begin(t, ctx); err != nil {
+			d.callers.put(t)
+			return Visit{}, err
+		}
+		v.bound = true
+	}
+	t.calling = ctx
+	return v, nil
+}
+
+// Thread is the thread of the visit, on which Do may be called.
+func (v *Visit) Thread() *Thread { return v.t }
+
+// Leave gives the thread back. It returns err, or what it means: the reason why
+// the domain ended.
+func (v *Visit) Leave(err error) error {
+	t := v.t
+	t.calling = v.around
+	if v.nested != nil {
+		v.nested.mu.Unlock()
+		if v.stop != nil {
+			v.stop()
+		}
+		if err != nil {
+			err = t.reason(err)
+		}
+		return err
+	}
+	if v.bound && !t.bound.end() && err == nil {
+		err = errThreadEnded
+	}
+	if err != nil {
+		err = t.reason(err)
+	}
+	if t.Exiting() || v.through {
+		t.end()
+		t.d.callers.lost()
+	} else {
+		t.d.callers.put(t)
+	}
+	return err
+}
+
+// binding makes the end of a context the end of the domain, but only while a call
+// is in progress. It outlives the call: mostly the next one comes with the same
+// context, and costs two atomic operations then.
+type binding struct {
+	done  <-chan struct{}
+	cause context.Context
+	stop  func() bool
+	gen   uint64
+	// state is 2*gen between calls, 2*gen+1 during one, and cancelled.
+	state atomic.Uint64
+}
+
+const cancelled = ^uint64(0)
+
+func (b *binding) begin(t *Thread, ctx context.Context) error {
+	if done := ctx.Done(); done != b.done {
+		b.release()
+		b.gen++
+		b.done = done
+		gen, d := b.gen, t.d
+		b.state.Store(2 * gen)
+		b.stop = context.AfterFunc(ctx, func() {
+			if b.state.CompareAndSwap(2*gen+1, cancelled) {
+				d.End(Ending{Signal: sigKill, Err: context.Cause(ctx)})
+			}
+		})
+	}
+	b.state.Store(2*b.gen + 1)
+	// If it ended before the store, the function above has seen no call.
+	if ctx.Err() != nil && b.state.CompareAndSwap(2*b.gen+1, 2*b.gen) {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// end is false if the context ended during the call.
+func (b *binding) end() bool {
+	if b.state.CompareAndSwap(2*b.gen+1, 2*b.gen) {
+		return true
+	}
+	<-b.done
+	return false
+}
+
+func (b *binding) release() {
+	if b.stop != nil {
+		b.stop()
+		b.stop, b.done = nil, nil
+	}
+}
