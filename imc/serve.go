@@ -142,7 +142,7 @@ func (r *serving) answer(c *ConnectedSocket) {
 	ctx := &callContext{Context: r.ctx, s: c}
 	reply, replyDescs, err := r.srv.Handler(ctx, data, descs)
 	if err != nil {
-		err = c.sendCall(done, callError, encodeCallError(err), nil)
+		_ = c.sendCall(done, callError, encodeCallError(err), nil)
 	} else if err = c.sendCall(done, 0, reply, replyDescs); err != nil && !errors.Is(err, unix.EPIPE) {
 		// What can't be sent is the handler's mistake; the caller is told.
 		_ = c.sendCall(done, callError, encodeCallError(err), nil)

@@ -714,7 +714,6 @@ func watching(t *testing.T, w way) {
 
 func calls(t *testing.T, w way, ctx context.Context) {
 	acc, c := w.endpoints(t)
-	type key struct{}
 	cancelled := make(chan error, 1)
 	served := make(chan error, 1)
 	go func() {
