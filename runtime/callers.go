@@ -318,10 +318,9 @@ func (v *Visit) Leave(err error) error {
 // is in progress. It outlives the call: mostly the next one comes with the same
 // context, and costs two atomic operations then.
 type binding struct {
-	done  <-chan struct{}
-	cause context.Context
-	stop  func() bool
-	gen   uint64
+	done <-chan struct{}
+	stop func() bool
+	gen  uint64
 	// state is 2*gen between calls, 2*gen+1 during one, and cancelled.
 	state atomic.Uint64
 }
