@@ -161,14 +161,23 @@ func (k *task) putSockaddr(a unix.Sockaddr, at, length uint64) error {
 
 func sysSocket(k *task, a *args) (int64, error) {
 	family, kind, protocol := int32Arg(a[0]), int32Arg(a[1]), int32Arg(a[2])
+	flags := kind & (unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK)
+	kind &^= flags
+	if family == unix.AF_UNIX {
+		switch {
+		case kind < 0 || kind > unix.SOCK_PACKET:
+			return 0, unix.EINVAL
+		case kind != unix.SOCK_STREAM && kind != unix.SOCK_DGRAM:
+			return 0, unix.ESOCKTNOSUPPORT
+		case protocol != 0 && protocol != unix.AF_UNIX:
+			return 0, unix.EPROTONOSUPPORT
+		}
+		return k.newFD(&unixSocket{p: k.p, kind: kind}, unix.O_RDWR, flags)
+	}
 	if k.p.cfg.Network == nil {
 		return 0, unix.EACCES
 	}
-	flags := kind & (unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK)
-	kind &^= flags
 	switch {
-	case family == unix.AF_UNIX:
-		return 0, unix.EACCES // there is socketpair
 	case family != unix.AF_INET && family != unix.AF_INET6:
 		return 0, unix.EAFNOSUPPORT
 	case kind == unix.SOCK_STREAM && (protocol == 0 || protocol == unix.IPPROTO_TCP):
@@ -198,7 +207,25 @@ func (k *task) withHostSocket(fd uint64, f func(o *openFile, s *hostSocket) (int
 	})
 }
 
+// asUnix serves a call on a Unix socket; ok tells whether it is one.
+func (k *task) asUnix(fd uint64, f func(o *openFile, s *unixSocket) (int64, error)) (n int64, err error, ok bool) {
+	o, err := k.p.fds.get(int32Arg(fd))
+	if err != nil {
+		return 0, err, true
+	}
+	defer o.release()
+	s, ok := o.file.(*unixSocket)
+	if !ok {
+		return 0, nil, false
+	}
+	n, err = f(o, s)
+	return n, err, true
+}
+
 func sysBind(k *task, a *args) (int64, error) {
+	if n, err, ok := k.asUnix(a[0], func(_ *openFile, s *unixSocket) (int64, error) { return k.bindUnix(s, a) }); ok {
+		return n, err
+	}
 	return k.withHostSocket(a[0], func(_ *openFile, s *hostSocket) (int64, error) {
 		addr, err := k.sockaddr(s, a[1], a[2])
 		if err != nil {
@@ -212,6 +239,9 @@ func sysBind(k *task, a *args) (int64, error) {
 }
 
 func sysListen(k *task, a *args) (int64, error) {
+	if n, err, ok := k.asUnix(a[0], func(_ *openFile, s *unixSocket) (int64, error) { return 0, s.listen() }); ok {
+		return n, err
+	}
 	return k.withHostSocket(a[0], func(_ *openFile, s *hostSocket) (int64, error) {
 		if s.kind != unix.SOCK_STREAM {
 			return 0, unix.EOPNOTSUPP
@@ -238,6 +268,9 @@ func sysAccept4(k *task, a *args) (int64, error) {
 }
 
 func (k *task) accept(a *args, flags int) (int64, error) {
+	if n, err, ok := k.asUnix(a[0], func(o *openFile, s *unixSocket) (int64, error) { return k.acceptUnix(o, s, a, flags) }); ok {
+		return n, err
+	}
 	return k.withHostSocket(a[0], func(o *openFile, s *hostSocket) (int64, error) {
 		var from unix.Sockaddr
 		fd, err := k.transfer(o, unix.POLLIN, func() (int, error) {
@@ -271,6 +304,9 @@ func (k *task) accept(a *args, flags int) (int64, error) {
 }
 
 func sysConnect(k *task, a *args) (int64, error) {
+	if n, err, ok := k.asUnix(a[0], func(_ *openFile, s *unixSocket) (int64, error) { return k.connectUnix(s, a) }); ok {
+		return n, err
+	}
 	return k.withHostSocket(a[0], func(o *openFile, s *hostSocket) (int64, error) {
 		addr, err := k.sockaddr(s, a[1], a[2])
 		if err != nil {
@@ -439,7 +475,7 @@ func (k *task) receiveHost(o *openFile, s *hostSocket, flags int, vecs []vec) (n
 var socketOptions = map[[2]int]bool{
 	{unix.SOL_SOCKET, unix.SO_REUSEADDR}: true, {unix.SOL_SOCKET, unix.SO_REUSEPORT}: true, {unix.SOL_SOCKET, unix.SO_KEEPALIVE}: true,
 	{unix.SOL_SOCKET, unix.SO_LINGER}: true, {unix.SOL_SOCKET, unix.SO_RCVBUF}: true, {unix.SOL_SOCKET, unix.SO_SNDBUF}: true,
-	{unix.SOL_SOCKET, unix.SO_OOBINLINE}: true, {unix.SOL_SOCKET, unix.SO_RCVLOWAT}: true,
+	{unix.SOL_SOCKET, unix.SO_OOBINLINE}: true, {unix.SOL_SOCKET, unix.SO_BROADCAST}: true, {unix.SOL_SOCKET, unix.SO_RCVLOWAT}: true,
 	{unix.IPPROTO_TCP, unix.TCP_NODELAY}: true, {unix.IPPROTO_TCP, unix.TCP_MAXSEG}: true, {unix.IPPROTO_TCP, unix.TCP_CORK}: true,
 	{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE}: true, {unix.IPPROTO_TCP, unix.TCP_KEEPINTVL}: true, {unix.IPPROTO_TCP, unix.TCP_KEEPCNT}: true,
 	{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT}: true, {unix.IPPROTO_TCP, unix.TCP_QUICKACK}: true, {unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT}: true,

@@ -120,6 +120,7 @@ type Process struct {
 	fds     fdTable
 	signals signalState
 	locks   lockTable
+	unix    unixNames
 	memory  memoryState
 	timers  timerState
 	tracer  *tracer

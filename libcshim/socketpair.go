@@ -12,6 +12,8 @@ import (
 type socketEnd struct {
 	namespace.Unsupported
 	in, out *pipe
+	// Names of the two ends, if they came about by connect.
+	local, remote string
 	// What shutdown closed. Guarded by the pipes' locks.
 	inShut, outShut bool
 }
@@ -88,24 +90,34 @@ func sysSocketpair(k *task, a *args) (int64, error) {
 		return 0, unix.EOPNOTSUPP
 	case int32Arg(a[0]) != unix.AF_UNIX:
 		return 0, unix.EAFNOSUPPORT
-	case kind&^(unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK) != unix.SOCK_STREAM:
+	case kind&^(unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK) != unix.SOCK_STREAM && kind&^(unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK) != unix.SOCK_DGRAM:
 		return 0, unix.ESOCKTNOSUPPORT
 	case int32Arg(a[2]) != 0 && int32Arg(a[2]) != unix.AF_UNIX:
 		return 0, unix.EPROTONOSUPPORT
 	}
-	x, y := newSocketPair()
 	flags := unix.O_RDWR | kind&unix.SOCK_NONBLOCK
+	if kind&^(unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK) == unix.SOCK_DGRAM {
+		x, y := &unixSocket{p: k.p, kind: unix.SOCK_DGRAM}, &unixSocket{p: k.p, kind: unix.SOCK_DGRAM}
+		x.peer, y.peer = y, x
+		return k.pair(a[3], kind&unix.SOCK_CLOEXEC, newOpenFile(x, "", flags), newOpenFile(y, "", flags))
+	}
+	x, y := newSocketPair()
 	return k.pair(a[3], kind&unix.SOCK_CLOEXEC, newOpenFile(x, "", flags), newOpenFile(y, "", flags))
 }
 
 // withSocket is withFile for an end of a pair.
 func (k *task) withSocket(fd uint64, f func(o *openFile, s *socketEnd) (int64, error)) (int64, error) {
 	return k.withFile(fd, func(o *openFile) (int64, error) {
-		s, ok := o.file.(*socketEnd)
-		if !ok {
-			return 0, unix.ENOTSOCK
+		switch s := o.file.(type) {
+		case *socketEnd:
+			return f(o, s)
+		case *unixSocket:
+			if end := s.connected(); end != nil {
+				return f(o, end)
+			}
+			return 0, unix.ENOTCONN
 		}
-		return f(o, s)
+		return 0, unix.ENOTSOCK
 	})
 }
 
@@ -184,7 +196,25 @@ func (k *task) hostSocketOf(fd uint64) *hostSocket {
 	return s
 }
 
+// datagramsOf returns the Unix socket for datagrams behind a descriptor, or nil.
+func (k *task) datagramsOf(fd uint64) *unixSocket {
+	o, err := k.p.fds.get(int32Arg(fd))
+	if err != nil {
+		return nil
+	}
+	defer o.release()
+	if s, ok := o.file.(*unixSocket); ok && s.kind == unix.SOCK_DGRAM {
+		return s
+	}
+	return nil
+}
+
 func sysSendto(k *task, a *args) (int64, error) {
+	if s := k.datagramsOf(a[0]); s != nil {
+		return k.withFile(a[0], func(o *openFile) (int64, error) {
+			return k.sendUnix(o, s, int32Arg(a[3]), a[4], a[5], k.one(a[1], a[2]))
+		})
+	}
 	if k.hostSocketOf(a[0]) != nil {
 		return k.withHostSocket(a[0], func(o *openFile, s *hostSocket) (int64, error) {
 			return k.sendHost(o, s, int32Arg(a[3]), a[4], a[5], k.one(a[1], a[2]))
@@ -199,6 +229,15 @@ func sysSendto(k *task, a *args) (int64, error) {
 }
 
 func sysRecvfrom(k *task, a *args) (int64, error) {
+	if s := k.datagramsOf(a[0]); s != nil {
+		return k.withFile(a[0], func(o *openFile) (int64, error) {
+			n, from, _, err := k.receiveUnix(o, s, int32Arg(a[3]), k.one(a[1], a[2]))
+			if err == nil {
+				err = k.putSender(from, a[4], a[5])
+			}
+			return n, err
+		})
+	}
 	if k.hostSocketOf(a[0]) != nil {
 		return k.withHostSocket(a[0], func(o *openFile, s *hostSocket) (int64, error) {
 			n, from, _, err := k.receiveHost(o, s, int32Arg(a[3]), k.one(a[1], a[2]))
@@ -227,20 +266,28 @@ const (
 )
 
 func sysSendmsg(k *task, a *args) (int64, error) {
-	if k.hostSocketOf(a[0]) != nil {
-		return k.withHostSocket(a[0], func(o *openFile, s *hostSocket) (int64, error) {
-			var b [msghdrSize]byte
-			if err := k.read(a[1], b[:]); err != nil {
+	if s := k.datagramsOf(a[0]); s != nil {
+		return k.withFile(a[0], func(o *openFile) (int64, error) {
+			b, vecs, err := k.message(a[1])
+			if err != nil {
 				return 0, err
 			}
 			if le.Uint64(b[msgCtllen:]) != 0 {
 				return 0, unix.EPERM
 			}
-			vecs, err := k.iovec(le.Uint64(b[msgIov:]), le.Uint64(b[msgIovlen:]))
+			return k.sendUnix(o, s, int32Arg(a[2]), le.Uint64(b), uint64(le.Uint32(b[msgNamelen:])), vecs)
+		})
+	}
+	if k.hostSocketOf(a[0]) != nil {
+		return k.withHostSocket(a[0], func(o *openFile, s *hostSocket) (int64, error) {
+			b, vecs, err := k.message(a[1])
 			if err != nil {
 				return 0, err
 			}
-			return k.sendHost(o, s, int32Arg(a[2]), le.Uint64(b[:]), uint64(le.Uint32(b[msgNamelen:])), vecs)
+			if le.Uint64(b[msgCtllen:]) != 0 {
+				return 0, unix.EPERM
+			}
+			return k.sendHost(o, s, int32Arg(a[2]), le.Uint64(b), uint64(le.Uint32(b[msgNamelen:])), vecs)
 		})
 	}
 	return k.sendTo(a[0], int32Arg(a[2]), func() ([]vec, error) {
@@ -255,14 +302,44 @@ func sysSendmsg(k *task, a *args) (int64, error) {
 	})
 }
 
+// message reads a struct msghdr and the pieces that it names.
+func (k *task) message(at uint64) ([]byte, []vec, error) {
+	b := make([]byte, msghdrSize)
+	if err := k.read(at, b); err != nil {
+		return nil, nil, err
+	}
+	vecs, err := k.iovec(le.Uint64(b[msgIov:]), le.Uint64(b[msgIovlen:]))
+	return b, vecs, err
+}
+
+// received completes a struct msghdr.
+func (k *task) received(at uint64, flags int, err error) error {
+	if err == nil {
+		err = k.store32(at+msgFlags, uint32(flags))
+	}
+	if err == nil {
+		err = k.store64(at+msgCtllen, 0)
+	}
+	return err
+}
+
 func sysRecvmsg(k *task, a *args) (int64, error) {
-	if k.hostSocketOf(a[0]) != nil {
-		return k.withHostSocket(a[0], func(o *openFile, s *hostSocket) (int64, error) {
-			var b [msghdrSize]byte
-			if err := k.read(a[1], b[:]); err != nil {
+	if s := k.datagramsOf(a[0]); s != nil {
+		return k.withFile(a[0], func(o *openFile) (int64, error) {
+			b, vecs, err := k.message(a[1])
+			if err != nil {
 				return 0, err
 			}
-			vecs, err := k.iovec(le.Uint64(b[msgIov:]), le.Uint64(b[msgIovlen:]))
+			n, from, flags, err := k.receiveUnix(o, s, int32Arg(a[2]), vecs)
+			if err != nil {
+				return 0, err
+			}
+			return n, k.received(a[1], flags, k.putSender(from, le.Uint64(b), a[1]+msgNamelen))
+		})
+	}
+	if k.hostSocketOf(a[0]) != nil {
+		return k.withHostSocket(a[0], func(o *openFile, s *hostSocket) (int64, error) {
+			b, vecs, err := k.message(a[1])
 			if err != nil {
 				return 0, err
 			}
@@ -270,18 +347,12 @@ func sysRecvmsg(k *task, a *args) (int64, error) {
 			if err != nil {
 				return 0, err
 			}
-			if name := le.Uint64(b[:]); from != nil && uint32(name) != 0 {
+			if name := le.Uint64(b); from != nil && uint32(name) != 0 {
 				err = k.putSockaddr(from, name, a[1]+msgNamelen)
 			} else {
 				err = k.store32(a[1]+msgNamelen, 0)
 			}
-			if err == nil {
-				err = k.store32(a[1]+msgFlags, uint32(flags))
-			}
-			if err == nil {
-				err = k.store64(a[1]+msgCtllen, 0)
-			}
-			return n, err
+			return n, k.received(a[1], flags, err)
 		})
 	}
 	n, err := k.receive(a[0], int32Arg(a[2]), func() ([]vec, error) {
@@ -316,11 +387,24 @@ func sysShutdown(k *task, a *args) (int64, error) {
 	})
 }
 
+// withUnix is withFile for any Unix socket; s is nil for an end of a pair.
+func (k *task) withUnix(fd uint64, f func(s *unixSocket) (int64, error)) (int64, error) {
+	return k.withFile(fd, func(o *openFile) (int64, error) {
+		switch s := o.file.(type) {
+		case *socketEnd:
+			return f(nil)
+		case *unixSocket:
+			return f(s)
+		}
+		return 0, unix.ENOTSOCK
+	})
+}
+
 func sysGetsockopt(k *task, a *args) (int64, error) {
 	if k.hostSocketOf(a[0]) != nil {
 		return k.withHostSocket(a[0], func(_ *openFile, s *hostSocket) (int64, error) { return k.getHostOption(s, a) })
 	}
-	return k.withSocket(a[0], func(*openFile, *socketEnd) (int64, error) {
+	return k.withUnix(a[0], func(s *unixSocket) (int64, error) {
 		if int32Arg(a[1]) != unix.SOL_SOCKET {
 			return 0, unix.EOPNOTSUPP
 		}
@@ -328,11 +412,22 @@ func sysGetsockopt(k *task, a *args) (int64, error) {
 		switch int32Arg(a[2]) {
 		case unix.SO_TYPE:
 			v = unix.SOCK_STREAM
+			if s != nil {
+				v = uint32(s.kind)
+			}
 		case unix.SO_DOMAIN:
 			v = unix.AF_UNIX
 		case unix.SO_SNDBUF, unix.SO_RCVBUF:
 			v = pipeSize
-		case unix.SO_ERROR, unix.SO_PROTOCOL, unix.SO_ACCEPTCONN, unix.SO_REUSEADDR:
+		case unix.SO_ACCEPTCONN:
+			if s != nil {
+				s.mu.Lock()
+				if s.listening {
+					v = 1
+				}
+				s.mu.Unlock()
+			}
+		case unix.SO_ERROR, unix.SO_PROTOCOL, unix.SO_REUSEADDR:
 		default:
 			return 0, unix.ENOPROTOOPT
 		}
@@ -355,7 +450,7 @@ func sysSetsockopt(k *task, a *args) (int64, error) {
 	if k.hostSocketOf(a[0]) != nil {
 		return k.withHostSocket(a[0], func(_ *openFile, s *hostSocket) (int64, error) { return k.setHostOption(s, a) })
 	}
-	return k.withSocket(a[0], func(*openFile, *socketEnd) (int64, error) {
+	return k.withUnix(a[0], func(*unixSocket) (int64, error) {
 		if int32Arg(a[1]) != unix.SOL_SOCKET {
 			return 0, unix.EOPNOTSUPP
 		}
@@ -363,11 +458,16 @@ func sysSetsockopt(k *task, a *args) (int64, error) {
 	})
 }
 
-func sysGetsockname(k *task, a *args) (int64, error) { return k.socketName(a, unix.Getsockname) }
-func sysGetpeername(k *task, a *args) (int64, error) { return k.socketName(a, unix.Getpeername) }
+func sysGetsockname(k *task, a *args) (int64, error) {
+	return k.socketName(a, false, unix.Getsockname)
+}
+func sysGetpeername(k *task, a *args) (int64, error) {
+	return k.socketName(a, true, unix.Getpeername)
+}
 
-// socketName asks a socket of the host; an end of a pair has an address without a name.
-func (k *task) socketName(a *args, ask func(int) (unix.Sockaddr, error)) (int64, error) {
+// socketName asks a socket of the host; a Unix socket knows its names, and an end
+// of a pair has none.
+func (k *task) socketName(a *args, remote bool, ask func(int) (unix.Sockaddr, error)) (int64, error) {
 	if k.hostSocketOf(a[0]) != nil {
 		return k.withHostSocket(a[0], func(_ *openFile, s *hostSocket) (int64, error) {
 			addr, err := ask(s.fd)
@@ -377,16 +477,27 @@ func (k *task) socketName(a *args, ask func(int) (unix.Sockaddr, error)) (int64,
 			return 0, k.putSockaddr(addr, a[1], a[2])
 		})
 	}
-	return k.withSocket(a[0], func(*openFile, *socketEnd) (int64, error) {
-		n, err := k.p.mem.Load32(uint32(a[2]))
-		if err != nil {
-			return 0, err
+	if o, err := k.p.fds.get(int32Arg(a[0])); err == nil {
+		defer o.release()
+		if u, ok := o.file.(*unixSocket); ok && u.connected() == nil {
+			u.mu.Lock()
+			name, peer := u.bound, u.peer
+			u.mu.Unlock()
+			if remote {
+				if peer == nil {
+					return 0, unix.ENOTCONN
+				}
+				peer.mu.Lock()
+				name = peer.bound
+				peer.mu.Unlock()
+			}
+			return 0, k.putUnixAddress(name, a[1], a[2])
 		}
-		var b [2]byte
-		le.PutUint16(b[:], unix.AF_UNIX)
-		if err := k.write(a[1], b[:min(n, 2)]); err != nil {
-			return 0, err
+	}
+	return k.withSocket(a[0], func(_ *openFile, s *socketEnd) (int64, error) {
+		if remote {
+			return 0, k.putUnixAddress(s.remote, a[1], a[2])
 		}
-		return 0, k.store32(a[2], 2)
+		return 0, k.putUnixAddress(s.local, a[1], a[2])
 	})
 }

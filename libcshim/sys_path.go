@@ -134,7 +134,7 @@ func (k *task) statAt(dirfd, addr uint64, flags int) (namespace.Stat, error) {
 		return namespace.Stat{}, err
 	}
 	st, _, err := k.p.ns.Stat(dir, name, flags&unix.AT_SYMLINK_NOFOLLOW == 0)
-	return st, err
+	return k.p.socketNode(st), err
 }
 
 func (k *task) fstat(fd int) (namespace.Stat, error) {
@@ -285,7 +285,19 @@ func (k *task) unlink(dirfd, addr uint64, flags int) (int64, error) {
 	if flags != 0 {
 		return 0, k.p.ns.Rmdir(dir, name)
 	}
-	return 0, k.p.ns.Unlink(dir, name)
+	key := ""
+	if k.p.unix.any() {
+		if st, _, err := k.p.ns.Stat(dir, name, false); err == nil && st.IsRegular() {
+			key = nodeKey(st)
+		}
+	}
+	if err := k.p.ns.Unlink(dir, name); err != nil {
+		return 0, err
+	}
+	if key != "" {
+		k.p.unix.drop(key)
+	}
+	return 0, nil
 }
 
 func sysRename(k *task, a *args) (int64, error)    { return k.rename(cwdFD, a[0], cwdFD, a[1], 0) }

@@ -28,7 +28,7 @@ int main(int argc, char **argv) {
 	case 'M': { size_t n = 0; while (mmap(0, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED) n++; printf("%zu %s\n", n, strerror(errno)); return 0; }
 	case 'd': { int n = 0; while (open("/dev/null", O_RDONLY) >= 0) n++; printf("%d %s\n", n, strerror(errno)); return 0; }
 	case 'x': { // what is refused
-		show(syscall(SYS_fork)); show(syscall(SYS_execve, "/bin/prog", 0, 0)); show(syscall(SYS_socket, 1, 1, 0)); show(syscall(SYS_ptrace, 0, 0, 0, 0)); show(syscall(SYS_clone, 0, 0, 0, 0, 0));
+		show(syscall(SYS_fork)); show(syscall(SYS_execve, "/bin/prog", 0, 0)); show(syscall(SYS_socket, 2, 1, 0)); show(syscall(SYS_ptrace, 0, 0, 0, 0)); show(syscall(SYS_clone, 0, 0, 0, 0, 0));
 		show(mmap(0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED); show(errno == ENOMEM /* what musl makes of EPERM */);
 		char *p = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); show(mprotect(p, 4096, PROT_READ | PROT_EXEC)); show(munmap((void *)((uintptr_t)main & -4096), 4096)); show(mprotect((void *)((uintptr_t)main & -4096), 4096, PROT_READ | PROT_WRITE)); show(munmap((void *)0x10000, 4096)); show(syscall(SYS_arch_prctl, 0x1001, 5)); show(syscall(SYS_arch_prctl, 0x1002, 1L << 40)); show(kill(1, 9)); show(kill(-1, 0)); show(mount("a", "b", "c", 0, 0)); show(chroot("/")); show(setuid(0)); show(mknod("/tmp/dev", S_IFCHR | 0600, 0x103));
 		return 0; }
