@@ -73,6 +73,7 @@ type side struct {
 // outcome of one module on one side.
 type outcome struct {
 	tests map[string]string // "pass", "fail", "skip" by name
+	why   map[string]string // of those that fail: what was printed
 	note  string            // "" or what went wrong with the whole module
 	log   string
 }
@@ -122,7 +123,7 @@ func run() error {
 			return []string{"env", "-i", "PATH=/bin:/usr/bin", "HOME=/tmp", "LD_LIBRARY_PATH=" + native + "/lib", "TMPDIR=" + work + "/tmp", native + "/bin/python3.11"}
 		}, ""},
 		{"sandbox", func(work string) []string {
-			return []string{*binary, "run", "--net", "any", "--dir", sand + ":/usr:ro", "--dir", etc + ":/etc:ro", "--dir", work + ":/job", "--cwd", "/job", "--env", "HOME=/tmp",
+			return []string{*binary, "run", "--net", "any", "--dir", sand + ":/usr:ro", "--dir", etc + ":/etc:ro", "--dir", work + ":/job", "--cwd", "/job", "--env", "HOME=/tmp", "--env", "TMPDIR=/job/tmp",
 				sand + "/bin/python3.11"}
 		}, "/job"},
 	}
@@ -266,16 +267,24 @@ func (s side) run(dir, module string) *outcome {
 	return o
 }
 
+// message is what a test left when it did not pass.
+type message struct {
+	Short string `xml:"message,attr"`
+	Text  string `xml:",chardata"`
+}
+
 // read takes the tests from a JUnit file.
 func (o *outcome) read(data []byte) error {
 	var doc struct {
 		Suites []struct {
 			Cases []struct {
-				Name    string    `xml:"name,attr"`
-				Status  string    `xml:"status,attr"`
-				Skipped *struct{} `xml:"skipped"`
-				Failure *struct{} `xml:"failure"`
-				Error   *struct{} `xml:"error"`
+				Name    string   `xml:"name,attr"`
+				Status  string   `xml:"status,attr"`
+				Skipped *message `xml:"skipped"`
+				Failure *message `xml:"failure"`
+				Error   *message `xml:"error"`
+				Output  string   `xml:"system-out"`
+				Errors  string   `xml:"system-err"`
 			} `xml:"testcase"`
 		} `xml:"testsuite"`
 	}
@@ -285,7 +294,7 @@ func (o *outcome) read(data []byte) error {
 	if err := d.Decode(&doc); err != nil {
 		return err
 	}
-	o.tests = map[string]string{}
+	o.tests, o.why = map[string]string{}, map[string]string{}
 	for _, s := range doc.Suites {
 		for _, c := range s.Cases {
 			result := "pass"
@@ -297,6 +306,11 @@ func (o *outcome) read(data []byte) error {
 			}
 			if old := o.tests[c.Name]; old != "fail" {
 				o.tests[c.Name] = result
+			}
+			for _, m := range []*message{c.Skipped, c.Failure, c.Error} {
+				if m != nil {
+					o.why[c.Name] += m.Short + "\n" + m.Text + "\n" + c.Output + c.Errors
+				}
 			}
 		}
 	}
@@ -355,13 +369,13 @@ func compare(native, sand *outcome) (pass int, lost []string) {
 
 // A reason explains differences in tests that a pattern matches.
 type reason struct {
+	output  bool // the pattern is for what the test printed
 	pattern *regexp.Regexp
 	text    string
-	count   int
 }
 
-// parseReasons reads lines "PATTERN: TEXT"; the pattern is matched with MODULE or
-// MODULE/TEST.
+// parseReasons reads lines "PATTERN => TEXT", where the pattern is matched with the whole of MODULE or
+// MODULE/TEST, and "output PATTERN => TEXT", where it is searched in what the test printed.
 func parseReasons(text string) ([]*reason, error) {
 	var list []*reason
 	for n, line := range strings.Split(text, "\n") {
@@ -369,20 +383,23 @@ func parseReasons(text string) ([]*reason, error) {
 		if line == "" || line[0] == '#' {
 			continue
 		}
-		pattern, why, ok := strings.Cut(line, ": ")
-		re, err := regexp.Compile("^(?:" + pattern + ")$")
-		if !ok || err != nil {
-			return nil, fmt.Errorf("reasons.txt:%d: want PATTERN: TEXT (%v)", n+1, err)
+		pattern, why, ok := strings.Cut(line, " => ")
+		pattern, output := strings.CutPrefix(pattern, "output ")
+		if !output {
+			pattern = "^(?:" + pattern + ")$"
 		}
-		list = append(list, &reason{pattern: re, text: why})
+		re, err := regexp.Compile(pattern)
+		if !ok || err != nil {
+			return nil, fmt.Errorf("reasons.txt:%d: want PATTERN => TEXT (%v)", n+1, err)
+		}
+		list = append(list, &reason{output: output, pattern: re, text: why})
 	}
 	return list, nil
 }
 
-func explain(reasons []*reason, module, test string) string {
+func explain(reasons []*reason, module, test, printed string) string {
 	for _, r := range reasons {
-		if r.pattern.MatchString(module) || r.pattern.MatchString(module+"/"+test) {
-			r.count++
+		if r.output && r.pattern.MatchString(printed) || !r.output && (r.pattern.MatchString(module) || r.pattern.MatchString(module+"/"+test)) {
 			return r.text
 		}
 	}
@@ -393,6 +410,7 @@ func explain(reasons []*reason, module, test string) string {
 func report(modules []string, all map[string]map[string]*outcome, reasons []*reason) (string, int) {
 	var table strings.Builder
 	total, lostTotal, unexplained, whole, clean, none := 0, 0, 0, 0, 0, 0
+	sums := map[string]int{}
 	for _, m := range modules {
 		pass, lost := compare(all[m]["native"], all[m]["sandbox"])
 		total += pass
@@ -410,7 +428,11 @@ func report(modules []string, all map[string]map[string]*outcome, reasons []*rea
 		byReason := map[string][]string{}
 		var order []string
 		for _, t := range lost {
-			why := explain(reasons, m, t)
+			printed := all[m]["sandbox"].why[t]
+			if printed == "" && len(lost) == pass {
+				printed = all[m]["sandbox"].log // the module did not get so far
+			}
+			why := explain(reasons, m, t, printed)
 			if why == "" {
 				unexplained++
 				why = "**unexplained**"
@@ -419,6 +441,7 @@ func report(modules []string, all map[string]map[string]*outcome, reasons []*rea
 				order = append(order, why)
 			}
 			byReason[why] = append(byReason[why], shortName(m, t))
+			sums[why]++
 		}
 		for _, why := range order {
 			names := byReason[why]
@@ -434,6 +457,18 @@ func report(modules []string, all map[string]map[string]*outcome, reasons []*rea
 	}
 	fmt.Fprintf(&b, "%d of the %d tests that pass natively pass in the sandbox too: **%.2f %%** (%s).\n", total-lostTotal, total, 100*float64(total-lostTotal)/float64(total), time.Now().UTC().Format("2006-01-02"))
 	fmt.Fprintf(&b, "Of %d modules, %d have the same result, %d pass nothing here, %d pass nothing natively either (other systems, resources that the suite wants to be asked for).\n\n", len(modules), clean, whole, none)
+	var causes []string
+	for why := range sums {
+		causes = append(causes, why)
+	}
+	sort.Slice(causes, func(i, j int) bool { return sums[causes[i]] > sums[causes[j]] })
+	if len(causes) > 0 {
+		b.WriteString("| why | tests |\n|---|--:|\n")
+		for _, why := range causes {
+			fmt.Fprintf(&b, "| %s | %d |\n", why, sums[why])
+		}
+		b.WriteString("\n")
+	}
 	if table.Len() > 0 {
 		b.WriteString("| module | tests that pass natively and not here | why | which |\n|---|--:|---|---|\n" + table.String())
 	}

@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/halite-run/halite/toolchain"
@@ -157,15 +157,16 @@ func (j *job) sysconfigData(dir, lib string) error {
 			}
 		}
 	}
-	// The makefile and the header, which the test suite reads.
-	config, err := fs.Glob(os.DirFS(lib), "config-*")
+	// The makefile, where sysconfig looks for it.
+	text, err := os.ReadFile(found[0])
 	if err != nil {
 		return err
 	}
-	if len(config) == 0 {
-		config = []string{"config-3.11-" + j.host()}
+	m := regexp.MustCompile(`'LIBPL': '/usr/lib/python3\.11/([^/']+)'`).FindSubmatch(text)
+	if m == nil {
+		return fmt.Errorf("no LIBPL in %s", found[0])
 	}
-	to := filepath.Join("lib", "python3.11", config[0])
+	to := filepath.Join("lib", "python3.11", string(m[1]))
 	return j.put(to, 0o644, filepath.Join(dir, "Makefile"), filepath.Join(dir, "Modules", "Setup.local"),
 		filepath.Join(dir, "Modules", "config.c"), filepath.Join(j.src, "Modules", "Setup"))
 }
