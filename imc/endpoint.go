@@ -660,7 +660,7 @@ func (s *AcceptEndpoint) next(done <-chan struct{}, nonblock bool, stop *atomic.
 			b := a.bridges[0]
 			b.k.retain()
 			a.mu.Unlock()
-			came := b.k.glance(false)
+			came := b.k.glance(false, &s.handle, done, stop)
 			a.mu.Lock()
 			if came && !b.closed {
 				b.list()

@@ -140,12 +140,12 @@ func (k *kfd) do(h *handle, done <-chan struct{}, nonblock, out bool, a attempt)
 	// The answer of a process that is awake comes within microseconds; a wait in
 	// poll(2) is then cheaper than one through the scheduler. Who had to wait the last
 	// time need not try first.
-	glanced := !nonblock && !out && k.expect()
+	glanced := !nonblock && !out && k.expect(h, done)
 	err := a.try(k)
 	if !out && !glanced {
 		k.learn(err == errAgain)
 	}
-	if err == errAgain && !nonblock && !glanced && k.glance(out) {
+	if err == errAgain && !nonblock && !glanced && k.glance(out, h, done, nil) {
 		err = a.try(k)
 	}
 	if err != errAgain && err != errSlowly || nonblock {
@@ -196,13 +196,13 @@ func (k *kfd) do(h *handle, done <-chan struct{}, nonblock, out bool, a attempt)
 
 // expect waits a moment if there was nothing to receive at first the last time. Now
 // and then it does not, to learn whether that is still so.
-func (k *kfd) expect() bool {
+func (k *kfd) expect(h *handle, done <-chan struct{}) bool {
 	n := k.empty.Load()
 	if n == 0 {
 		return false
 	}
 	k.empty.Store(max(n+1, 1))
-	return n%16 != 0 && k.glance(false)
+	return n%16 != 0 && k.glance(false, h, done, nil)
 }
 
 // learn keeps whether nothing was there.
@@ -218,10 +218,17 @@ func (k *kfd) learn(nothing bool) {
 // glances bounds the threads that wait in poll(2).
 var glances atomic.Int32
 
-const glanceTime = time.Millisecond
+// A glance is so many waits of a millisecond: between them it is seen that the wait is
+// not wanted any more. In all it is longer than another process on a busy machine
+// takes until it runs.
+const (
+	glanceTime  = time.Millisecond
+	glanceTimes = 20
+)
 
-// glance waits a moment, and tells whether something happened.
-func (k *kfd) glance(out bool) bool {
+// glance waits a moment, and tells whether something happened. It ends early when the
+// handle is closed, done is closed or stop is set; each may be nil.
+func (k *kfd) glance(out bool, h *handle, done <-chan struct{}, stop *atomic.Bool) bool {
 	if glances.Add(1) > int32(runtime.GOMAXPROCS(0)) {
 		glances.Add(-1)
 		return false
@@ -231,10 +238,18 @@ func (k *kfd) glance(out bool) bool {
 	if out {
 		events = unix.POLLOUT
 	}
-	fds := [1]unix.PollFd{{Fd: int32(k.fd), Events: events}}
-	ts := unix.NsecToTimespec(int64(glanceTime))
-	n, err := unix.Ppoll(fds[:], &ts, nil)
-	return n > 0 && err == nil
+	for range glanceTimes {
+		fds := [1]unix.PollFd{{Fd: int32(k.fd), Events: events}}
+		ts := unix.NsecToTimespec(int64(glanceTime))
+		n, err := unix.Ppoll(fds[:], &ts, nil)
+		switch {
+		case n > 0 && err == nil:
+			return true
+		case h != nil && h.closed.Load() || stop != nil && stop.Load() || done != nil && expired(done):
+			return false
+		}
+	}
+	return false
 }
 
 // poll looks at what is ready now.
