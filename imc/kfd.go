@@ -20,6 +20,8 @@ type kfd struct {
 	watchers   watchList
 	answer     atomic.Uint32 // controlAccepted or controlRefused, once a packet said so
 	empty      atomic.Uint32 // not 0: the last receiver found nothing; counts since then
+	alone      atomic.Bool   // nobody else holds the socket, and it has a time limit
+	lingering  atomic.Int32  // calls that wait in the kernel with that limit
 	registered bool
 	sink       func(hungUp bool) // is told of every event, without locks held
 	gen        int32             // of the registration; guarded by the poller's lock
@@ -140,6 +142,11 @@ func (k *kfd) do(h *handle, done <-chan struct{}, nonblock, out bool, a attempt)
 	// The answer of a process that is awake comes within microseconds; a wait in
 	// poll(2) is then cheaper than one through the scheduler. Who had to wait the last
 	// time need not try first.
+	if l, ok := a.(lingerer); ok && !nonblock && k.alone.Load() {
+		if err := k.linger(h, done, l); err != errAgain {
+			return err
+		}
+	}
 	glanced := !nonblock && !out && k.expect(h, done)
 	err := a.try(k)
 	if !out && !glanced {
@@ -189,6 +196,57 @@ func (k *kfd) do(h *handle, done <-chan struct{}, nonblock, out bool, a attempt)
 			return err
 		}
 		if err := list.await(&k.mu, w, done); err != nil {
+			return err
+		}
+	}
+}
+
+// A socket that nobody else holds may have a time limit for receiving, and then
+// waiting and receiving are one call. Where others hold it too, the limit would surprise
+// them: a program that receives blockingly would get EAGAIN.
+type lingerer interface{ linger(k *kfd) error }
+
+// lingerTime is the time limit; the kernel makes it a few milliseconds.
+const lingerTime = time.Millisecond
+
+// markAlone is for a new socket whose number is known to nobody.
+func (k *kfd) markAlone() *kfd {
+	tv := unix.NsecToTimeval(int64(lingerTime))
+	if unix.SetsockoptTimeval(k.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv) == nil {
+		k.alone.Store(true)
+	}
+	return k
+}
+
+// share is called before the socket is given to others.
+func (k *kfd) share() {
+	if !k.alone.Swap(false) {
+		return
+	}
+	// Who waits now would wait for ever without the limit.
+	for k.lingering.Load() > 0 {
+		time.Sleep(lingerTime)
+	}
+	_ = unix.SetsockoptTimeval(k.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{})
+}
+
+// linger is EAGAIN if nothing came, and nothing may be expected soon.
+func (k *kfd) linger(h *handle, done <-chan struct{}, l lingerer) error {
+	if k.empty.Load() == 0 || glances.Add(1) > int32(runtime.GOMAXPROCS(0)) {
+		if k.empty.Load() != 0 {
+			glances.Add(-1)
+		}
+		return errAgain
+	}
+	defer glances.Add(-1)
+	for end := time.Now().Add(glanceTimes * glanceTime); ; {
+		k.lingering.Add(1)
+		err := error(errAgain)
+		if k.alone.Load() {
+			err = l.linger(k)
+		}
+		k.lingering.Add(-1)
+		if err != errAgain || !k.alone.Load() || h != nil && h.closed.Load() || done != nil && expired(done) || time.Now().After(end) {
 			return err
 		}
 	}
