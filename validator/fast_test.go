@@ -96,7 +96,7 @@ func TestFastPath(t *testing.T) {
 			}
 			step := 1
 			if !thorough() {
-				step = 15
+				step = 29
 			}
 			cases, taken := 0, 0
 			for i := 0; i < len(head)<<16; i += 1 + rnd.IntN(step) {
