@@ -36,9 +36,14 @@
 // operand form with the verdicts of all three ABIs side by side. What is in no
 // row is refused.
 //
+// A fast path (fast.go) goes first. It knows the common shapes of instructions,
+// says yes or leaves the instruction to the decoder, and is compared with it
+// over all encodings.
+//
 // The only memory that a positive answer costs is one bitmap of a quarter of
-// the text's size. The package has no state and no locks; calls may run in
-// parallel.
+// the text's size. The package has no state but tables that are made at first
+// use and don't change, and no locks; calls may run in parallel, and
+// Options.Workers shares one text between goroutines.
 //
 // # What it does not promise
 //

@@ -47,9 +47,13 @@ const (
 
 	// Of the classic ABI: the address is computed and not used, and which
 	// register is zero-extended, two bits: none, reg, r/m, or that of the opcode.
-	eAddress = 1 << 28
-	eZx      = 29
+	eAddressBit = 28
+	eAddress    = 1 << eAddressBit
+	eZx         = 29
 )
+
+// mod0 tells by the mod field of a ModRM byte whether it is 0.
+var mod0 = [4]uint8{1, 0, 0, 0}
 
 // xObstacles are the facts that make an instruction one for step.
 const xObstacles = 0xff &^ xRIP
@@ -62,7 +66,15 @@ type fastTable struct {
 	groups  [16 * 256]uint16 // by map (0 or 0f), prefix, W and opcode
 	facts   [8 * 256]uint16  // by 65 67, REX.R, REX.B and ModRM
 	entries []uint32         // sixteen for each group
+	sib     [8 * 256]uint8   // by REX.X, REX.B, whether mod is 0, and SIB
 }
+
+// Of a SIB byte: the index register or noReg, and what is wrong with the base.
+const (
+	sIndex = 31
+	sBase  = 32 // not one that an access may have
+	sSlow  = 64 // none, but a displacement; step knows what to do
+)
 
 var fastTables = [3]func() *fastTable{
 	Halite:  sync.OnceValue(func() *fastTable { return newFastTable(Halite) }),
@@ -80,6 +92,9 @@ func newFastTable(abi ABI) *fastTable {
 	}
 	for i := range t.facts {
 		t.facts[i] = factsOf(abi, i>>10 != 0, i>>9&1 != 0, i>>8&1 != 0, i&255)
+	}
+	for i := range t.sib {
+		t.sib[i] = sibOf(abi, i>>10&1 != 0, i>>9&1 != 0, i>>8&1 != 0, i&255)
 	}
 	// Group 0 is for what has no cell.
 	known := map[[16]uint32]uint16{}
@@ -200,6 +215,35 @@ func factsOf(abi ABI, gs, r, b bool, m int) (f uint16) {
 	return f
 }
 
+// sibOf makes the facts about a SIB byte.
+func sibOf(abi ABI, x, b, mod0 bool, sib int) uint8 {
+	base, index := sib&7, sib>>3&7
+	if b {
+		base |= 8
+	}
+	if x {
+		index |= 8
+	}
+	f := uint8(noReg)
+	if sib&7 == 5 && mod0 {
+		f |= sSlow
+	}
+	switch abi {
+	case Halite:
+		if base == regSP {
+			f |= sBase
+		}
+	case Classic:
+		if base != regSP && base != regBP && base != reg15 {
+			f |= sBase
+		}
+		if index != 4 {
+			f = f&^sIndex | uint8(index)
+		}
+	}
+	return f
+}
+
 // entryOf makes the entry of a form.
 func entryOf(abi ABI, f *form, op int, modrm, isMem bool) uint32 {
 	if f.verdict[abi] != ruleNone || f.flags&(fSuffix|fVexUsed|fVexLoose|fIs4) != 0 {
@@ -307,15 +351,12 @@ func (c *checker) runHalite(p uint) (uint, uint32) {
 		if x&xObstacles|e&uint32((rex&7|rex>>3&8)<<eREX)|e&refuse != 0 {
 			break
 		}
-		q += 1 + uint(x>>8&7) + uint(e>>eImm&15)
-		if x&xSIB != 0 {
-			sib := uint(byte(w >> 16))
-			if sib&7 == 4 && rex&1 == 0 || sib&7 == 5 && m < 0x40 {
-				break
-			}
-			q++
-		}
-		if q > BundleSize {
+		// Branches that depend on the kind of operand would be predicted badly:
+		// what is not there counts for nothing instead.
+		hasSIB := uint(x >> 11 & 1)
+		sib := uint(t.sib[rex&1<<9|uint(mod0[m>>6])<<8|uint(byte(w>>16))])
+		q += 1 + uint(x>>8&7) + hasSIB + uint(e>>eImm&15)
+		if sib&(sBase|sSlow)&-hasSIB != 0 || q > BundleSize {
 			break
 		}
 		if x&xRIP != 0 {
@@ -326,12 +367,7 @@ func (c *checker) runHalite(p uint) (uint, uint32) {
 			}
 		}
 		if e&(eRel8|eRel32) != 0 {
-			at := c.bundle + int(q)
-			if e&eRel8 != 0 {
-				at += int(int8(c.buf[q-1]))
-			} else {
-				at += int(int32(binary.LittleEndian.Uint32(c.buf[(q-4)&31:])))
-			}
+			at := c.bundle + int(q) + c.distance(q, e)
 			if uint(at)-c.lo >= c.span || c.checkTargets {
 				break
 			}
@@ -343,12 +379,18 @@ func (c *checker) runHalite(p uint) (uint, uint32) {
 	return p, starts
 }
 
+// distance is that of the direct branch that ends at q, of 8 or 32 bits.
+func (c *checker) distance(q uint, e uint32) int {
+	short := uint(e / eRel8 & 1)
+	shift := short * 24
+	return int(int32(binary.LittleEndian.Uint32(c.buf[(q-4+short*3)&63:])<<(shift&31)) >> (shift & 31))
+}
+
 // runNaCl is runHalite for the NaCl ABIs. It keeps c.zx and c.inner up to date.
 //
 // Preconditions: no half-written rsp or rbp is waiting for its base.
 func (c *checker) runNaCl(p uint) (uint, uint32) {
 	t := c.fast
-	is32 := c.abi == X86_32
 	refuse := uint32(eSlow)
 	if c.features != 0 {
 		refuse |= eNeed
@@ -386,42 +428,26 @@ func (c *checker) runNaCl(p uint) (uint, uint32) {
 			break
 		}
 		q += 1 + uint(x>>8&7) + uint(e>>eImm&15)
-		indexed := uint32(0)
-		if x&xSIB != 0 {
-			sib := uint(byte(w >> 16))
-			q++
-			if sib&7 == 5 && m < 0x40 {
-				break
-			}
-			if !is32 && e&eAddress == 0 {
-				if base := sib&7 | rex&1<<3; base != regSP && base != regBP && base != reg15 {
-					break
-				}
-				if index := sib>>3&7 | rex<<2&8; index != 4 {
-					if index != zx {
-						break
-					}
-					indexed = 1
-				}
-			}
-		}
-		if q > BundleSize {
+		// As in runHalite. To compute an address needs no base or index.
+		hasSIB := uint(x >> 11 & 1)
+		access := hasSIB &^ uint(e>>eAddressBit)
+		sib := uint(t.sib[rex&3<<9|uint(mod0[m>>6])<<8|uint(byte(w>>16))])
+		q += hasSIB
+		index := sib&sIndex&-access | noReg&^-access
+		if sib&sSlow&-hasSIB|sib&sBase&-access != 0 || index != noReg && index != zx || q > BundleSize {
 			break
 		}
 		if e&(eRel8|eRel32) != 0 {
-			at := c.bundle + int(q)
-			if e&eRel8 != 0 {
-				at += int(int8(c.buf[q-1]))
-			} else {
-				at += int(int32(binary.LittleEndian.Uint32(c.buf[(q-4)&31:])))
-			}
+			at := c.bundle + int(q) + c.distance(q, e)
 			if uint(at)-c.lo >= c.span || c.checkTargets {
 				break
 			}
 			c.jumped[uint(at)/BundleSize] |= 1 << (uint(at) % BundleSize)
 		}
-		c.inner |= indexed << p
-		zx = [4]uint{noReg, m>>3&7 | rex<<1&8, m&7 | rex&1<<3, op&7 | rex&1<<3}[e>>eZx&3]
+		c.inner |= (1 ^ uint32(index)>>4) << p
+		// By eZx: nothing, reg, r/m, the register in the opcode.
+		high := rex & 1 << 3
+		zx = (noReg | (m>>3&7|rex<<1&8)<<8 | (m&7|high)<<16 | (op&7|high)<<24) >> (e >> eZx & 3 * 8) & 31
 		starts |= 1 << p
 		p = q
 	}
