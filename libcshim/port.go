@@ -23,19 +23,29 @@ type Port struct {
 	watchers
 	mu      sync.Mutex
 	pending [][]byte
+	waiting int // bytes in pending
 	closed  bool
 }
 
 // Send queues bytes for the guest, without bound and without waiting; b belongs
-// to the port from now on.
+// to the port from now on. Who answers a guest looks at Pending first: a guest
+// that asks and never reads would have the host keep all answers.
 func (p *Port) Send(b []byte) {
 	if len(b) == 0 {
 		return
 	}
 	p.mu.Lock()
 	p.pending = append(p.pending, b)
+	p.waiting += len(b)
 	p.mu.Unlock()
 	p.notify()
+}
+
+// Pending is how many bytes wait for the guest.
+func (p *Port) Pending() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.waiting
 }
 
 // Close lets the guest read the end of the stream behind what was sent.
@@ -64,6 +74,7 @@ func (f portFile) Read(b []byte) (int, error) {
 			f.pending = f.pending[1:]
 		}
 	}
+	f.waiting -= n
 	if n == 0 && len(b) > 0 && !f.closed {
 		return 0, unix.EAGAIN
 	}

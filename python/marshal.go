@@ -13,9 +13,14 @@ import (
 // The wire between host and interpreter carries values in the format of
 // Python's own module marshal, version 2, which has no references. What comes
 // from a guest is hostile: the decoder's memory is bounded by the length of the
-// message, and its depth by maxDepth.
+// message and by maxValues, and its depth by maxDepth.
 
-const maxDepth = 200
+const (
+	maxDepth = 200
+	// maxValues bounds the values of one message: each takes many times the byte
+	// that it can be on the wire.
+	maxValues = 4 << 20
+)
 
 var errMarshal = errors.New("python: the interpreter sent something that is no value")
 
@@ -175,12 +180,13 @@ func appendBig(b []byte, v *big.Int) []byte {
 
 // decoder reads one value from a message.
 type decoder struct {
-	b []byte
+	b      []byte
+	values int
 }
 
 // decode reads a message that is exactly one value.
 func decode(b []byte) (any, error) {
-	d := decoder{b}
+	d := decoder{b: b}
 	v, _, err := d.value(0)
 	if err != nil {
 		return nil, err
@@ -246,7 +252,7 @@ func (d *decoder) members(depth int) ([]any, error) {
 
 // value reads one value; end is the mark that ends a dict.
 func (d *decoder) value(depth int) (v any, end bool, err error) {
-	if depth > maxDepth {
+	if d.values++; depth > maxDepth || d.values > maxValues {
 		return nil, false, errMarshal
 	}
 	tag, err := d.take(1)

@@ -41,6 +41,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 	"sync"
 	"time"
 
@@ -193,8 +194,19 @@ func New(ctx context.Context, cfg Config) (*Interpreter, error) {
 			return ErrProtocol
 		}
 	})
+	// The script that we gave it calls from one thread at a time; what comes
+	// beyond the number of threads that it may have is an attack.
+	calls := make(chan struct{}, cfg.MaxThreads)
 	i.others.Receive = i.frames(func(b []byte) error {
-		go i.fromThread(b)
+		select {
+		case calls <- struct{}{}:
+		default:
+			return ErrProtocol
+		}
+		go func() {
+			defer func() { <-calls }()
+			i.fromThread(b)
+		}()
 		return nil
 	})
 	args := []string{"-I", "-S", "-X", "utf8", "-c", guest}
@@ -330,18 +342,28 @@ func (i *Interpreter) send(port *halite.Port, v Tuple) error {
 	if len(b)-4 > i.cfg.MaxMessage {
 		return fmt.Errorf("python: a value of %d bytes, more than MaxMessage", len(b)-4)
 	}
+	if port.Pending() > i.cfg.MaxMessage {
+		return ErrProtocol // it asks and does not read the answers
+	}
 	binary.LittleEndian.PutUint32(b, uint32(len(b)-4))
 	port.Send(b)
 	return nil
 }
 
 // nested marks the context of a Go function that Python calls: its requests
-// belong to the one that is running.
+// belong to the one that is running. The value is the depth: a guest can answer
+// a request by a call, whose Go function makes a request, and so on, without a
+// stack of its own.
 type nested struct{ i *Interpreter }
+
+// maxNested bounds that depth, and so the host's stack.
+const maxNested = 200
 
 // request runs one request in its turn.
 func (i *Interpreter) request(ctx context.Context, v Tuple) (any, error) {
-	if ctx.Value(nested{i}) == nil {
+	if depth, _ := ctx.Value(nested{i}).(int); depth > maxNested {
+		return nil, fmt.Errorf("python: %d requests inside each other", depth)
+	} else if depth == 0 {
 		select {
 		case <-i.turn:
 			defer func() { i.turn <- struct{}{} }()
@@ -398,7 +420,8 @@ func (i *Interpreter) await(ctx context.Context) (any, error) {
 				}
 				return v, err
 			case m[0] == "call" && len(m) == 4:
-				inner := context.WithValue(ctx, nested{i}, true)
+				depth, _ := ctx.Value(nested{i}).(int)
+				inner := context.WithValue(ctx, nested{i}, depth+1)
 				if err := i.callback(inner, i.main, m); err != nil {
 					return nil, err
 				}
@@ -481,8 +504,8 @@ func (i *Interpreter) callback(ctx context.Context, port *halite.Port, m Tuple) 
 	if err == nil {
 		err = i.send(port, Tuple{"reply", true, reply})
 	}
-	if err != nil {
-		err = i.send(port, Tuple{"reply", false, err.Error()})
+	if err != nil && !errors.Is(err, ErrProtocol) {
+		err = i.send(port, Tuple{"reply", false, strings.ToValidUTF8(err.Error(), "?")})
 	}
 	if err != nil {
 		return i.end(err)

@@ -337,6 +337,68 @@ func TestRunaways(t *testing.T) {
 	})
 }
 
+// TestHostileGuest: a guest that speaks the protocol itself, to make the host
+// recurse, keep answers or start goroutines.
+func TestHostileGuest(t *testing.T) {
+	const frames = "import os, marshal\ndef frame(v):\n    d = marshal.dumps(v, 2)\n    return len(d).to_bytes(4, 'little') + d\n"
+	t.Run("recursion", func(t *testing.T) {
+		// Every request is answered by a call, whose Go function makes a request.
+		var p *Interpreter
+		deepest, depth := 0, 0
+		p = start(t, Config{Functions: map[string]Func{"again": func(ctx context.Context, _ []any, _ map[string]any) (any, error) {
+			depth++
+			deepest = max(deepest, depth)
+			defer func() { depth-- }()
+			return p.Eval(ctx, "1")
+		}}})
+		err := p.Exec(t.Context(), frames+"import time\ncall = frame(('call', 'again', [], {}))\nfor n in range(100000): os.write(3, call); time.sleep(0)")
+		if err == nil || deepest > maxNested+1 {
+			t.Errorf("%d deep: %v", deepest, err)
+		}
+		// With a script that plays by the rules it is an exception.
+		p = start(t, Config{Functions: map[string]Func{"again": func(ctx context.Context, _ []any, _ map[string]any) (any, error) {
+			return p.Call(ctx, "f")
+		}}})
+		var e *Exception
+		if err := p.Exec(t.Context(), "import sys\nsys.setrecursionlimit(100000)\nfrom nacl import host\ndef f(): return host.again()\nf()"); !errors.As(err, &e) || !strings.Contains(e.Message, "inside each other") {
+			t.Error(err)
+		}
+	})
+	t.Run("answers that are not read", func(t *testing.T) {
+		for _, fd := range []string{"3", "4"} {
+			big := strings.Repeat("x", 1<<20)
+			p := start(t, Config{MaxMessage: 4 << 20, Functions: map[string]Func{"big": func(context.Context, []any, map[string]any) (any, error) { return big, nil }}})
+			err := p.Exec(t.Context(), frames+"import time\ncall = frame(('call', 'big', [], {}))\nwhile True: os.write("+fd+", call); time.sleep(0.001)")
+			if !Ended(err) {
+				t.Errorf("descriptor %s: %v", fd, err)
+			}
+			if n := p.main.Pending() + p.others.Pending(); n > 6<<20 {
+				t.Errorf("%d bytes wait", n)
+			}
+		}
+	})
+	t.Run("goroutines", func(t *testing.T) {
+		block := make(chan struct{})
+		defer close(block)
+		p := start(t, Config{MaxThreads: 8, Functions: map[string]Func{"wait": func(context.Context, []any, map[string]any) (any, error) { <-block; return nil, nil }}})
+		before := runtime.NumGoroutine()
+		err := p.Exec(t.Context(), frames+"call = frame(('call', 'wait', [], {}))\nwhile True: os.write(4, call)")
+		if !Ended(err) {
+			t.Error(err)
+		}
+		if n := runtime.NumGoroutine(); n > before+10 {
+			t.Errorf("%d goroutines, %d before", n, before)
+		}
+	})
+	t.Run("many small values", func(t *testing.T) {
+		p := start(t, Config{})
+		err := p.Exec(t.Context(), "import os\nd = b'[' + (20 << 20).to_bytes(4, 'little') + b'N' * (20 << 20)\nd = memoryview(len(d).to_bytes(4, 'little') + d)\nwhile d: d = d[os.write(3, d):]")
+		if !Ended(err) {
+			t.Error(err)
+		}
+	})
+}
+
 // TestIsolation: interpreters run in parallel and share nothing.
 func TestIsolation(t *testing.T) {
 	h := home(t)
