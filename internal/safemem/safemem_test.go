@@ -170,7 +170,7 @@ func TestFaults(t *testing.T) {
 	if m.Read(0, nil) != nil || m.Write(0xffffffff, nil) != nil || m.Zero(0, 0) != nil {
 		t.Error("nothing at all is a fault")
 	}
-	if v, err := m.Load32(cage.TrampolineStart); err != nil || v&0xffff != 0xbb41 {
+	if v, err := m.Load32(cage.TrampolineStart); err != nil || v&0xffffff != 0xca8949 { // mov %rcx,%r10
 		t.Errorf("reading text: %#x, %v", v, err)
 	}
 }
