@@ -41,6 +41,7 @@ var children = map[string]func(files []*os.File) error{
 	"few files":    childFewFiles,
 	"load clients": childLoadClients,
 	"ping":         childPing,
+	"relay":        childRelay,
 }
 
 func TestMain(m *testing.M) {
@@ -456,4 +457,28 @@ func TestSendAndClose(t *testing.T) {
 		want(t, err, io.EOF)
 		must(t, b.Close())
 	}
+}
+
+// childRelay passes on what comes to one endpoint to another.
+func childRelay(f []*os.File) error {
+	target, err := NewConnectEndpoint(f[0])
+	if err != nil {
+		return err
+	}
+	acc, err := NewAcceptEndpoint(f[1])
+	if err != nil {
+		return err
+	}
+	ctx := context.Background()
+	var wg sync.WaitGroup
+	for {
+		r, err := acc.Next(ctx)
+		if err != nil {
+			break
+		}
+		forward(ctx, &wg, r, target)
+	}
+	err = target.Close()
+	wg.Wait()
+	return err
 }

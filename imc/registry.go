@@ -162,15 +162,11 @@ func Revocable(c *ConnectEndpoint) (*ConnectEndpoint, func(), error) {
 			if err != nil {
 				break
 			}
-			wg.Add(1)
-			go func() {
-				defer wg.Done()
-				forward(ctx, r, target)
-			}()
+			forward(ctx, &wg, r, target)
 		}
 		_ = acc.Close()
+		_ = target.Close() // connections that are there go on
 		wg.Wait()
-		_ = target.Close()
 		cancel()
 	}()
 	return out, func() {
@@ -179,19 +175,29 @@ func Revocable(c *ConnectEndpoint) (*ConnectEndpoint, func(), error) {
 	}, nil
 }
 
-// forward connects what a request asks for with the target.
-func forward(ctx context.Context, r *Request, target *ConnectEndpoint) {
-	far, err := target.Connect(ctx)
+// forward connects what a request asks for with the target, in a goroutine.
+func forward(ctx context.Context, wg *sync.WaitGroup, r *Request, target *ConnectEndpoint) {
+	d, err := target.Dup()
 	if err != nil {
 		r.Refuse()
 		return
 	}
-	near, err := r.Accept()
-	if err != nil {
-		_ = far.Close()
-		return
-	}
-	_ = Join(ctx, near, far)
+	wg.Add(1)
+	go func() {
+		defer wg.Done()
+		far, err := d.(*ConnectEndpoint).Connect(ctx)
+		_ = d.Close() // its object is told that nobody has it, even while the connection is open
+		if err != nil {
+			r.Refuse()
+			return
+		}
+		near, err := r.Accept()
+		if err != nil {
+			_ = far.Close()
+			return
+		}
+		_ = Join(ctx, near, far)
+	}()
 }
 
 // Join passes messages between two connections, both ways and in order, until one of
