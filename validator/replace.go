@@ -59,7 +59,7 @@ func (c *checker) replaceBundle(before *checker, off int, r *Result, o *Options)
 	var starts, units uint32
 	for p := uint(0); p < BundleSize; {
 		n, broken := c.stepAny(p)
-		c.threadLoad = 0
+		c.noteThreadLoad(r, o, broken)
 		starts |= 1 << p
 		if n == 0 {
 			c.report(r, o, p, n, broken)

@@ -224,3 +224,25 @@ func TestFeatures(t *testing.T) {
 		}
 	}
 }
+
+// TestThreadPointerLoadsEverywhere: they are named by all three functions, at
+// the default displacement and at another.
+func TestThreadPointerLoadsEverywhere(t *testing.T) {
+	o := Options{Offset: 0x20000, CollectThreadPointerLoads: true}
+	text := bundleOf(t, strings.Repeat("90", 32)+"64 8b 04 25 10 00 00 00 64 44 8b 04 25 10 00 00 00")
+	for name, judge := range map[string]func() (Result, error){
+		"Validate":            func() (Result, error) { return Validate(text, o) },
+		"Rewrite":             func() (Result, error) { return Rewrite(text, o) },
+		"ValidateReplacement": func() (Result, error) { return ValidateReplacement(text, text, o) },
+	} {
+		r, err := judge()
+		if err != nil || !r.OK() || len(r.ThreadPointerLoads) != 2 || r.ThreadPointerLoads[0] != 36 || r.ThreadPointerLoads[1] != 45 {
+			t.Errorf("%s: %v %v %v", name, err, r.Err(), r.ThreadPointerLoads)
+		}
+	}
+	// Running code may not turn to another word.
+	other := bundleOf(t, strings.Repeat("90", 32)+"64 8b 04 25 18 00 00 00 64 44 8b 04 25 10 00 00 00")
+	if r, err := ValidateReplacement(text, other, o); err != nil || r.OK() || r.Errors[0].Rule != "V-MEM-FS" {
+		t.Errorf("%v %v", err, r.Err())
+	}
+}

@@ -46,7 +46,7 @@ func (c *checker) rewriting(r *Result, o *Options, out []byte) (plain bool) {
 		var starts uint32
 		for p := uint(0); p < BundleSize; {
 			n, broken := c.stepAny(p)
-			c.threadLoad = 0
+			c.noteThreadLoad(r, o, broken)
 			starts |= 1 << p
 			if n == 0 {
 				c.report(r, o, p, n, broken)

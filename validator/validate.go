@@ -151,12 +151,7 @@ func (c *checker) scan(r *Result, o *Options) {
 					break
 				}
 			}
-			if c.threadLoad != 0 {
-				if o.CollectThreadPointerLoads && broken == ruleNone {
-					r.ThreadPointerLoads = append(r.ThreadPointerLoads, uint32(off+c.threadLoad))
-				}
-				c.threadLoad = 0
-			}
+			c.noteThreadLoad(r, o, broken)
 			p += n
 		}
 		if c.zx == regSP || c.zx == regBP {
@@ -164,6 +159,18 @@ func (c *checker) scan(r *Result, o *Options) {
 		}
 		c.starts[off/BundleSize] = starts &^ c.inner
 	}
+}
+
+// noteThreadLoad adds the instruction that step has just judged to the result,
+// if it is an accepted thread pointer load and these are asked for.
+func (c *checker) noteThreadLoad(r *Result, o *Options, broken ruleID) {
+	if c.threadLoad == 0 {
+		return
+	}
+	if o.CollectThreadPointerLoads && broken == ruleNone {
+		r.ThreadPointerLoads = append(r.ThreadPointerLoads, uint32(c.bundle+c.threadLoad))
+	}
+	c.threadLoad = 0
 }
 
 // findBadBranches walks over the text once more to find who jumps to places

@@ -97,7 +97,7 @@ var weakenings = map[string][][2]string{
 		{`len(text)%BundleSize != 0`, `false && len(text)%BundleSize != 0`},
 		{`> 1<<32:`, `> 1<<33:`},
 		{`o.ABI > X86_32`, `false`},
-		{`broken == ruleNone {`, `true {`},
+		{` && broken == ruleNone {`, ` {`},
 	},
 }
 
