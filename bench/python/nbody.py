@@ -36,7 +36,7 @@ def work():
     bodies = [(list(p), list(v), m) for p, v, m in BODIES.values()]
     pairs = [(bodies[i], bodies[j]) for i in range(5) for j in range(i + 1, 5)]
     advance(bodies, pairs, 0.01, 20000)
-    return repr(bodies[0][0][0])
+    return round(bodies[0][0][0], 9)
 
 
 start = time.process_time()

@@ -20,7 +20,7 @@ def work(n):
     for _ in range(4):
         v = times_t(times(u, rows), rows)
         u = times_t(times(v, rows), rows)
-    return repr((sum(x * y for x, y in zip(u, v)) / sum(x * x for x in v)) ** 0.5)
+    return round((sum(x * y for x, y in zip(u, v)) / sum(x * x for x in v)) ** 0.5, 9)
 
 
 start = time.process_time()
