@@ -60,6 +60,9 @@ type Domain struct {
 	host    hostFuncs
 	callers callers
 
+	retiring retirements
+	dyncode  dynamicCode
+
 	mu       sync.Mutex
 	threads  map[int]*Thread
 	lastTID  int
@@ -278,6 +281,7 @@ const maxTID = 1<<29 - 1
 func (d *Domain) unregister(t *Thread) {
 	d.mu.Lock()
 	delete(d.threads, t.tid)
+	d.retiring.forget(t)
 	if t.tid == d.cfg.FirstThread {
 		d.leader = t.exitCode
 	}

@@ -176,6 +176,9 @@ func (e *FaultError) Report() string {
 
 // fault asks the Personality what a fault means.
 func (t *Thread) fault() {
+	if t.metPatch() {
+		return
+	}
 	e := t.newFault(t.ctx.Fault())
 	if t.d.person.Fault(t, e) {
 		return

@@ -84,6 +84,7 @@ type outer struct {
 	progress any
 	parked   *engine.State
 	context  *callContext
+	states   int // len of Thread.saved
 }
 
 func (t *Thread) call(fn uint32, c *Call) error {
@@ -95,15 +96,22 @@ func (t *Thread) call(fn uint32, c *Call) error {
 	}
 	o := outer{
 		floor: t.floor, cut: t.cut, slot: t.slot, inCall: t.inCall, unbegun: t.unbegun, progress: t.progress,
-		parked: t.parked, context: t.hostCall.context,
+		parked: t.parked, context: t.hostCall.context, states: len(t.saved),
 	}
 	// A thread that waits for calls was saved when it began to; one of the
 	// host has nothing to come back to.
 	if t.parked == nil && t.ctx.Depth() > 0 {
 		o.saved = t.ctx.Save()
+		t.saved = append(t.saved, o.saved)
+	}
+	if t.parked != nil {
+		t.saved = append(t.saved, t.parked)
 	}
 	t.floor, t.cut, t.unbegun, t.progress, t.parked = len(t.frames), 0, false, nil, nil
 	depth := t.ctx.Depth()
+	if depth == 0 {
+		t.idle.Store(false)
+	}
 	t.ctx.SetCall(fn, c.Stack, c.Int[:c.NInt]...)
 	if c.NFloat > 0 {
 		for i, v := range c.Float[:c.NFloat] {
@@ -144,6 +152,11 @@ func (t *Thread) back(o *outer, depth int) {
 	}
 	if o.saved != nil {
 		t.ctx.Restore(o.saved)
+	}
+	clear(t.saved[o.states:])
+	t.saved = t.saved[:o.states]
+	if depth == 0 {
+		t.idle.Store(true)
 	}
 }
 

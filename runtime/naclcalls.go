@@ -32,16 +32,23 @@ const (
 	naclTLSGet        = 84
 	naclTLS2Set       = 85
 	naclTLS2Get       = 86
+	naclDyncodeCreate = 104
+	naclDyncodeModify = 105
+	naclDyncodeDelete = 106
 	naclFutexWaitAbs  = 120
 	naclFutexWake     = 121
 	naclGetRandom     = 150
 	maxRandomPerChunk = 4096
 )
 
-// Names that sysconf knows. The page is that of the halite ABI.
+// Names that sysconf knows. The page is that of the halite ABI. The last two are
+// ours: where dynamic code goes, which in a domain with shared libraries no
+// symbol of the linker can tell.
 const (
-	scProcessors = 1
-	scPageSize   = 2
+	scProcessors   = 1
+	scPageSize     = 2
+	scDyncodeStart = 0x100
+	scDyncodeEnd   = 0x101
 )
 
 // naclCall serves a slot below 1024; what it does not know is -ENOSYS. A NaCl
@@ -92,6 +99,15 @@ func (t *Thread) naclCall(slot uint32) int64 {
 			value = int32(runtime.NumCPU())
 		case scPageSize:
 			value = cage.PageSize
+		case scDyncodeStart, scDyncodeEnd:
+			r, err := t.d.Dyncode()
+			if err != nil {
+				return -int64(unix.ENOMEM)
+			}
+			start, end := r.Extent()
+			if value = int32(start); int32(a[0]) == scDyncodeEnd {
+				value = int32(end)
+			}
 		default:
 			return -int64(unix.EINVAL)
 		}
@@ -140,6 +156,10 @@ func (t *Thread) naclCall(slot uint32) int64 {
 				return RestartUnlessHandled
 			}
 		}
+	case naclDyncodeCreate, naclDyncodeModify:
+		return t.naclDyncode(slot, uint32(a[0]), uint32(a[1]), uint32(a[2]))
+	case naclDyncodeDelete:
+		return t.naclDyncode(slot, uint32(a[0]), 0, uint32(a[1]))
 	case naclFutexWaitAbs:
 		var deadline time.Time
 		if a[2] != 0 {

@@ -54,6 +54,12 @@ type Thread struct {
 
 	futex futexWaiter
 	tls2  uint32 // NaCl's second thread-local word
+
+	// idle: there is nothing on the control stack, and what comes begins at the
+	// start of a function. Read by those who delete code.
+	idle    atomic.Bool
+	saved   []*engine.State // of outer invocations
+	patched uint64          // what dyncode.Region.Retry said last
 }
 
 // startState is what a thread begins with.
@@ -112,6 +118,7 @@ func (d *Domain) newThread() (*Thread, error) {
 	}
 	t := &Thread{d: d, ctx: ctx}
 	t.park.init()
+	t.idle.Store(true)
 	return t, nil
 }
 
@@ -136,6 +143,7 @@ func (t *Thread) begin() (waits bool) {
 		t.end()
 	}()
 	s := t.start
+	t.idle.Store(false)
 	t.ctx.SetThreadPointer(s.tp)
 	t.ctx.SetCall(s.entry, s.stack, s.args...)
 	switch err := t.loop(); {
@@ -274,6 +282,7 @@ func (t *Thread) attend() {
 		t.attention.Store(true) // no wait may begin any more
 		return
 	}
+	t.d.retiring.answer(t)
 	t.d.person.Attention(t)
 }
 

@@ -61,6 +61,8 @@ type Cage struct {
 	maps   intervals
 	memory uint64 // charged bytes
 	vmas   int64  // our part of the process's budget
+
+	dynamic []*Dynamic // to be closed with the cage
 }
 
 // vmaBudget bounds the kernel mappings of all cages together. The kernel
@@ -128,6 +130,17 @@ func (c *Cage) Base() uintptr { return c.base }
 
 // Close gives everything back. Nobody may run inside or access the memory.
 func (c *Cage) Close() error {
+	if err := c.close(); err != nil {
+		return err
+	}
+	// Not under c.mu: a Dynamic's lock is taken before the cage's.
+	for _, d := range c.dynamic {
+		d.close()
+	}
+	return nil
+}
+
+func (c *Cage) close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -303,7 +316,7 @@ func (c *Cage) room(n int) (undo func(), err error) {
 
 // count settles the budget to what the map needs now.
 func (c *Cage) count() {
-	need := int64(baseVMAs + 2*(len(c.maps)-1))
+	need := int64(baseVMAs + 2*(len(c.maps)-1) + len(c.dynamic)) // a view for each Dynamic
 	takeVMAs(need - c.vmas)
 	c.vmas = need
 }

@@ -16,10 +16,12 @@
 //     call here leaves a hole, not even for a moment.
 //   - C-WX: no page is writable and executable, and no page is executable at
 //     one address and writable at another that a guest can reach. Executable
-//     pages come from a Text only: a memfd sealed against every change before
-//     its first mapping. Map, MapFile and Protect refuse ProtExec (ErrExec).
+//     pages come from a Text, a memfd sealed against every change before its
+//     first mapping, or from a Dynamic, whose one writable view is the host's
+//     and sealed against a second. Map, MapFile and Protect refuse ProtExec (ErrExec).
 //   - C-TEXT: text and trampolines are never unmapped, replaced or protected
-//     otherwise through the calls that serve guests (ErrText). UnmapText
+//     otherwise through the calls that serve guests (ErrText). The same goes
+//     for the range of a Dynamic, whether there is code in it or not. UnmapText
 //     retires the range: it takes up no memory, but nothing else is put there
 //     until ReleaseText, because return addresses into it may still stand on
 //     a control stack.
@@ -30,8 +32,8 @@
 //
 // # Lock order
 //
-// Cage.mu is taken before the reference count of a Text (atomic, no lock).
-// Nothing of another package is called under Cage.mu but the kernel.
+// Dynamic.mu, then Cage.mu, then the reference count of a Text (atomic, no
+// lock). Nothing of another package is called under Cage.mu but the kernel.
 //
 // # Not promised
 //

@@ -38,9 +38,10 @@ const (
 	KindTrampolines             // the engine's entry points
 	KindText                    // validated code
 	KindRetired                 // where code was; see UnmapText
+	KindDynamic                 // code that changes, and room for it; see Dynamic
 )
 
-var kindNames = [...]string{"anonymous", "file", "shared", "reserved", "trampolines", "text", "retired"}
+var kindNames = [...]string{"anonymous", "file", "shared", "reserved", "trampolines", "text", "retired", "dynamic"}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) {
@@ -50,7 +51,9 @@ func (k Kind) String() string {
 }
 
 // code reports whether C-TEXT protects the mapping.
-func (k Kind) code() bool { return k == KindTrampolines || k == KindText || k == KindRetired }
+func (k Kind) code() bool {
+	return k == KindTrampolines || k == KindText || k == KindRetired || k == KindDynamic
+}
 
 // interval is one entry of the map: [start, end) in sandbox offsets. 64 bits,
 // because the end of the last page is 1<<32.
@@ -68,7 +71,7 @@ func (e *interval) len() uint64 { return e.end - e.start }
 // joins reports whether b, which follows a, can be one entry with it.
 func (e *interval) joins(b *interval) bool {
 	return e.end == b.start && e.prot == b.prot && e.kind == b.kind && e.charged == b.charged &&
-		(e.kind == KindAnon || e.kind == KindReserved) && e.name == b.name
+		(e.kind == KindAnon || e.kind == KindReserved || e.kind == KindDynamic) && e.name == b.name
 }
 
 // intervals is a sorted list of entries that do not overlap.

@@ -2,7 +2,7 @@
 // cc: -lnacl
 // link: dynamic static
 // native: skip
-// stdout: "null 0\nsysconf 0 1 4096 -1 EINVAL -1 EFAULT\ntls 1\nsecond 0 1 1\nnice 0 0 0 -1\nrandom 0 1 -1 EFAULT\nfutex 0 -1 EAGAIN -1 ETIMEDOUT\nimc -1 ENOSYS\ndyncode -1 ENOSYS\n"
+// stdout: "null 0\nsysconf 0 1 4096 -1 EINVAL -1 EFAULT\ntls 1\nsecond 0 1 1\nnice 0 0 0 -1\nrandom 0 1 -1 EFAULT\nfutex 0 -1 EAGAIN -1 ETIMEDOUT\nimc -1 ENOSYS\ndyncode -1 EFAULT\n"
 #include <errno.h>
 #include <nacl.h>
 #include <pthread.h>
