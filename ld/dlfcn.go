@@ -337,7 +337,7 @@ func (l *Linker) Unload(token uint32) error {
 			errs = append(errs, fmt.Errorf("%s: %w", o, err))
 		}
 		if place != nil {
-			l.retired = append(l.retired, place)
+			l.retired = append(l.retired, &retired{place: place})
 		}
 		l.unpublish(o)
 		if o.tlsID != 0 {
@@ -350,6 +350,9 @@ func (l *Linker) Unload(token uint32) error {
 	}
 	l.objects = keep(l.objects, func(o *object) bool { return o.state != stateGone })
 	l.chain()
+	if l.tooManyRetired() {
+		l.release()
+	}
 	return errors.Join(errs...)
 }
 

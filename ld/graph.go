@@ -1,12 +1,14 @@
 package ld
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"runtime"
 	"strings"
 	"sync"
 
+	"github.com/halite-run/halite/internal/cage"
 	"github.com/halite-run/halite/loader"
 )
 
@@ -297,13 +299,19 @@ func (l *Linker) install(g *graph) error {
 func (l *Linker) prepare(o *object) error {
 	m := l.loader.Stage(l.cfg.Cage, o.file)
 	for i, r := range l.retired {
-		if m.PlaceAgain(r) {
+		if r.proofs == nil && m.PlaceAgain(r.place) {
 			l.retired = append(l.retired[:i], l.retired[i+1:]...)
 			o.image, o.bias = m, m.Bias
 			return nil
 		}
 	}
-	if err := m.Place(loader.Anywhere); err != nil {
+	err := m.Place(loader.Anywhere)
+	for try := 0; try < 2 && errors.Is(err, cage.ErrNoSpace) && len(l.retired) > 0; try++ {
+		l.release() // asks
+		l.release() // and hears of those who had nothing to look at
+		err = m.Place(loader.Anywhere)
+	}
+	if err != nil {
 		return err
 	}
 	o.image, o.bias = m, m.Bias
@@ -347,7 +355,7 @@ func (l *Linker) rollback(g *graph) {
 				l.warn("%s: after a failed load: %v", o, err)
 			}
 			if place != nil {
-				l.retired = append(l.retired, place)
+				l.retired = append(l.retired, &retired{place: place})
 			}
 			o.image = nil
 		}
@@ -370,8 +378,8 @@ func (l *Linker) setGlobal(list []*object) {
 	l.index = globalIndex{}
 }
 
-func keep(list []*object, ok func(*object) bool) []*object {
-	var out []*object
+func keep[T any](list []T, ok func(T) bool) []T {
+	var out []T
 	for _, o := range list {
 		if ok(o) {
 			out = append(out, o)

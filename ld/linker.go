@@ -41,6 +41,11 @@ type Config struct {
 	// loader.Loader.
 	ThreadPointerDisp int32
 
+	// Retire begins the proof that no thread of the domain can execute code in a
+	// range any more, which is unmapped by then; runtime.Domain.Retire. Without
+	// it the places of unloaded libraries are used for the same files alone.
+	Retire func(start, end uint32) (proof func() bool)
+
 	Trace func(string) // each decision, as LD_DEBUG shows them; may be nil
 	Warn  func(string) // what is odd but no error; may be nil
 
@@ -69,7 +74,8 @@ type Linker struct {
 	handles map[uint32]*object // by link_map
 	unique  map[string]binding // STB_GNU_UNIQUE definitions
 	index   globalIndex
-	retired []*loader.Retired
+	retired []*retired
+	keep    int // places kept for their files; see release
 	guest   arena
 	adds    uint64 // for dl_iterate_phdr
 	subs    uint64
@@ -112,6 +118,7 @@ func New(cfg Config) *Linker {
 		waiting: map[int]int{},
 		closing: map[uint32]*finalizer{},
 		errors:  map[int]string{},
+		keep:    keepPlaces,
 	}
 	if cfg.Cage != nil {
 		l.mem = safemem.New(cfg.Cage.Base())

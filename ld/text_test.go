@@ -159,6 +159,77 @@ func TestCodeComesAndGoes(t *testing.T) {
 	}
 }
 
+// TestPlacesAreGivenBack: when the linker has more places than it keeps, and
+// nobody can return into one, its addresses are free for anything; as long as
+// somebody can, nothing else is put there, not even the same code.
+func TestPlacesAreGivenBack(t *testing.T) {
+	dir := textDir(t)
+	l := textLinker(t, dir)
+	if _, err := loadGuest(t, l, "/alone"); err != nil {
+		t.Fatal(err)
+	}
+	l.keep = 0
+	busy := true
+	asked := map[uint32]int{}
+	l.cfg.Retire = func(start, end uint32) func() bool {
+		asked[start]++
+		return func() bool { return !busy }
+	}
+	before := fmt.Sprint(l.cfg.Cage.Mappings())
+	load := func(name string) (bias, lo uint32, size uint64) {
+		h, err := l.Open(thread1, name, RTLDNow, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for {
+			if addr, _ := l.NextInit(thread1, h); addr == 0 {
+				break
+			}
+		}
+		bias = l.handles[h].bias
+		lo, size = l.handles[h].image.Extent()
+		token, err := l.Close(h)
+		if err != nil || token == 0 {
+			t.Fatal(token, err)
+		}
+		for l.NextFini(token) != 0 {
+		}
+		if err := l.Unload(token); err != nil {
+			t.Fatal(err)
+		}
+		return bias, lo, size
+	}
+	first, lo, size := load("lib.so")
+	if err := l.cfg.Cage.ReserveAt(lo, size); err == nil {
+		t.Error("the place was given away while a thread may return there")
+	}
+	if again, _, _ := load("lib.so"); again == first {
+		t.Error("a place was used whose proof had begun")
+	}
+	if len(l.retired) != 2 {
+		t.Errorf("%d places wait, want 2", len(l.retired))
+	}
+	for at, n := range asked {
+		if n != 1 {
+			t.Errorf("%d proofs for %#x", n, at)
+		}
+	}
+	busy = false
+	load("other.so")
+	if len(l.retired) != 0 {
+		t.Errorf("%d places wait, though nobody is there", len(l.retired))
+	}
+	if after := fmt.Sprint(l.cfg.Cage.Mappings()); after != before {
+		// The guest's memory for names may have come in between.
+		if _, retired := codeMaps(l.cfg.Cage); retired != 0 {
+			t.Errorf("%d retired texts are left", retired)
+		}
+	}
+	if err := l.cfg.Cage.ReserveAt(lo, size); err != nil {
+		t.Errorf("the place is not free: %v", err)
+	}
+}
+
 // TestNotBuiltForTheSandbox: such files are told so before anything else.
 func TestNotBuiltForTheSandbox(t *testing.T) {
 	dir := textDir(t)

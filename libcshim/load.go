@@ -89,6 +89,7 @@ func (p *Process) load() error {
 		ThreadPointerDisp: engine.ThreadPointerDisp(),
 		Trace:             p.cfg.LinkTrace,
 		HostSymbols:       offered,
+		Retire:            p.dom.Retire,
 	})
 	load := p.linker.LoadProgram
 	if p.cfg.Library {

@@ -2,7 +2,9 @@ package libcshim
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -102,6 +104,9 @@ func sysMmap(k *task, a *args) (int64, error) {
 	if length > cage.Size {
 		return 0, unix.ENOMEM
 	}
+	if a[2] == unix.PROT_READ|unix.PROT_EXEC && flags&unix.MAP_FIXED != 0 && flags&unix.MAP_ANONYMOUS == 0 {
+		return sysMmapCode(k, a)
+	}
 	prot, err := protection(a[2])
 	if err != nil {
 		return 0, err
@@ -145,6 +150,63 @@ func sysMmap(k *task, a *args) (int64, error) {
 		}
 		at, err := k.mapFile(o, uint32(addr), length, prot, mode, int64(off), shared)
 		return int64(at), err
+	})
+}
+
+// sysMmapCode is NaCl's way to map code: whole units of 64 KiB of a file, at an
+// address within the region for dynamic code, for good. What is mapped is a copy
+// that was validated; elsewhere, code comes from dl_open alone.
+func sysMmapCode(k *task, a *args) (int64, error) {
+	addr, length, off := a[0], a[1], a[5]
+	r, err := k.p.dom.Dyncode()
+	if err != nil {
+		return 0, unix.EPERM
+	}
+	start, end := r.Extent()
+	if addr < uint64(start) || addr >= uint64(end) {
+		return 0, unix.EPERM
+	}
+	if kind := a[3] & unix.MAP_TYPE; kind != unix.MAP_PRIVATE && kind != unix.MAP_SHARED {
+		return 0, unix.EINVAL
+	}
+	if (addr|length|off)%cage.DynamicUnit != 0 || length > uint64(end)-addr || int64(off) < 0 {
+		return 0, unix.EINVAL
+	}
+	return k.withFile(a[4], func(o *openFile) (int64, error) {
+		if o.isDir {
+			return 0, unix.ENODEV
+		}
+		if !o.readable() {
+			return 0, unix.EACCES
+		}
+		if o.writable() {
+			return 0, unix.EINVAL // as in NaCl
+		}
+		st, err := o.file.Stat()
+		if err != nil {
+			return 0, err
+		}
+		if !st.IsRegular() || st.Size < 0 || uint64(st.Size) < off+length {
+			return 0, unix.EINVAL
+		}
+		code := make([]byte, length)
+		for n := 0; n < len(code); {
+			m, err := o.file.ReadAt(code[n:], int64(off)+int64(n))
+			if err != nil && err != io.EOF {
+				return 0, err
+			}
+			if m == 0 {
+				return 0, unix.EINVAL // it has become shorter
+			}
+			n += m
+		}
+		switch err := r.Map(uint32(addr), code); {
+		case errors.Is(err, unix.ENOMEM):
+			return 0, unix.ENOMEM
+		case err != nil:
+			return 0, unix.EINVAL
+		}
+		return int64(addr), nil
 	})
 }
 

@@ -138,9 +138,36 @@ func (m *Image) Place(at uint32) error {
 
 // Retired is the place that an unloaded image left behind.
 type Retired struct {
+	cage  *cage.Cage
 	lo    uint32
 	size  uint64
 	print fingerprint
+	holes []Range // what is reserved around the code
+	code  []Range
+}
+
+// Code returns the ranges where code stood. Threads may still have return
+// addresses into them.
+func (r *Retired) Code() []Range { return r.code }
+
+// Release gives all the addresses back, for whatever use. The caller has proved
+// that no thread can execute or return into any range of Code; see
+// cage.ReleaseText.
+//
+// Preconditions: r was not given to PlaceAgain.
+func (r *Retired) Release() error {
+	var errs []error
+	for _, c := range r.code {
+		err := r.cage.ReleaseText(c.Addr)
+		if errors.Is(err, cage.ErrNotMapped) { // it was never put there
+			err = r.cage.Unmap(c.Addr, uint64(c.Size))
+		}
+		errs = append(errs, err)
+	}
+	for _, h := range r.holes {
+		errs = append(errs, r.cage.Unmap(h.Addr, uint64(h.Size)))
+	}
+	return errors.Join(errs...)
 }
 
 // Extent is the range of offsets.
@@ -337,7 +364,7 @@ func (m *Image) Unload() (place *Retired, err error) {
 		errs = append(errs, m.cage.UnmapText(at))
 	}
 	m.texts, m.staged = nil, nil
-	var holes []Range
+	var holes, code []Range
 	next := m.lo
 	hole := func(end uint64) {
 		if n := end - uint64(next); n > 0 {
@@ -348,6 +375,8 @@ func (m *Image) Unload() (place *Retired, err error) {
 		if s := &m.File.Segments[i]; s.Flags&FlagExec != 0 {
 			hole(uint64(pageDown(s.Addr) + m.Bias))
 			next = uint32(pageUp(s.End())) + m.Bias
+			start := pageDown(s.Addr) + m.Bias
+			code = append(code, Range{start, next - start})
 		}
 	}
 	hole(uint64(m.lo) + m.size)
@@ -367,5 +396,5 @@ func (m *Image) Unload() (place *Retired, err error) {
 		}
 		return nil, errors.Join(errs...)
 	}
-	return &Retired{m.lo, m.size, m.print}, errors.Join(errs...)
+	return &Retired{m.cage, m.lo, m.size, m.print, holes, code}, errors.Join(errs...)
 }
