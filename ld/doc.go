@@ -24,10 +24,10 @@
 //     happens in a host buffer, before the pages exist in the guest.
 //   - Loading is all or nothing: after an error the cage holds what it held
 //     before.
-//   - Where code was unloaded, no other code is ever put: control stacks may
-//     hold return addresses into it. The address range stays reserved, and is
-//     used again only for the same file. A program that loads and unloads ever
-//     new libraries runs out of addresses at last, and is told so.
+//   - Where code was unloaded, no other code is put while a control stack may
+//     hold a return address into it. The place is kept for the same file; when
+//     there are many, Config.Retire proves which ones are out of use, and their
+//     addresses are given back.
 //
 // # Order of initialisation
 //
