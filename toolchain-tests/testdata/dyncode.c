@@ -1,6 +1,6 @@
-// Code made at run time: created, changed, deleted and mapped from a file, with a
-// second thread that runs meanwhile.
+// Code made at run time, created, changed, deleted and mapped from a file, also while a second thread runs.
 // cc: -lnacl
+// link: dynamic static
 // native: skip
 // stdout: "start 1 1\ncreate 0 1234\nagain -1 EINVAL\nmodify 0 5678\nbad -1 EINVAL 5678\ndelete 0\ndelete -1 EFAULT\nreuse 0 99\nthreads 0\nstatic -1 EFAULT\nmprotect -1 munmap -1 write SIGSEGV\nmap 1 777\nmodify mapped -1 EFAULT\nunmap -1\nwritable -1 EINVAL\n"
 #include <errno.h>
