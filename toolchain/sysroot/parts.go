@@ -109,40 +109,48 @@ func (b *build) archive(name string, members []string) error {
 	return b.exec(b.tools["llvm-ar-19"], append([]string{"rcs", path}, members...)...)
 }
 
-// libnacl gives C programs the calls that only NaCl has.
+// libnacl gives C programs the calls that only NaCl has: in a sandbox all of them,
+// on plain Linux (in native/) messages and descriptors, by the host's compiler.
 func (b *build) libnacl() error {
 	dir, err := b.extract("libnacl")
 	if err != nil {
 		return err
 	}
-	headers, err := filepath.Glob(filepath.Join(dir, "include", "*.h"))
-	if err != nil {
-		return err
-	}
-	for _, h := range headers {
-		if err := copyFile(h, filepath.Join(b.stage(), "include", filepath.Base(h))); err != nil {
+	header := filepath.Join(dir, "include", "nacl.h")
+	for _, to := range []string{"include", "native/include"} {
+		to = filepath.Join(b.stage(), to)
+		if err := os.MkdirAll(to, 0o755); err != nil {
+			return err
+		}
+		if err := copyFile(header, filepath.Join(to, "nacl.h")); err != nil {
 			return err
 		}
 	}
-	sources, err := filepath.Glob(filepath.Join(dir, "*.c"))
+	objects := func(suffix string, cc []string, sources ...string) (objects []string, err error) {
+		var commands [][]string
+		for _, src := range sources {
+			obj := filepath.Join(dir, strings.TrimSuffix(src, ".c")+suffix)
+			objects = append(objects, obj)
+			commands = append(commands, append(cc, "-O2", "-fPIC", "-Wall", "-Werror", "-I", filepath.Dir(header), "-c", "-o", obj, filepath.Join(dir, src)))
+		}
+		return objects, b.parallel(commands)
+	}
+	sandboxed, err := objects(".o", []string{b.cc()}, "nacl.c", "serve.c")
 	if err != nil {
 		return err
 	}
-	var objects []string
-	var commands [][]string
-	for _, src := range sources {
-		obj := strings.TrimSuffix(src, ".c") + ".o"
-		objects = append(objects, obj)
-		commands = append(commands, []string{b.cc(), "-O2", "-fPIC", "-Wall", "-Werror", "-c", "-o", obj, src})
-	}
-	if err := b.parallel(commands); err != nil {
+	if err := b.archive("libnacl.a", sandboxed); err != nil {
 		return err
 	}
-	if err := b.archive("libnacl.a", objects); err != nil {
+	args := append([]string{"-shared", "-Wl,-soname,libnacl.so", "-o", filepath.Join(b.lib(), "libnacl.so")}, sandboxed...)
+	if err := b.exec(b.cc(), args...); err != nil {
 		return err
 	}
-	args := append([]string{"-shared", "-Wl,-soname,libnacl.so", "-o", filepath.Join(b.lib(), "libnacl.so")}, objects...)
-	return b.exec(b.cc(), args...)
+	native, err := objects(".native.o", []string{b.tools["gcc-12"]}, "serve.c", "native/imc.c")
+	if err != nil {
+		return err
+	}
+	return b.archive("../native/libnacl.a", native)
 }
 
 // finish writes the manifest, which makes the directory a sysroot.

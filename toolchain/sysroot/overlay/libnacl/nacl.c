@@ -80,6 +80,23 @@ int nacl_imc_socketpair(int pair[2])
 	return result(CALL(66, pair));
 }
 
+int nacl_imc_connect_wait(int fd, int flags)
+{
+	return result(CALL(161, fd, flags));
+}
+
+int nacl_imc_call(int fd, const struct nacl_imc_msghdr *request, struct nacl_imc_msghdr *reply)
+{
+	return result(CALL(162, fd, request, reply));
+}
+
+int nacl_imc_declare(int fd, enum nacl_imc_kind kind)
+{
+	(void)fd;
+	(void)kind;
+	return 0;
+}
+
 int nacl_mutex_create(void)
 {
 	return result(CALL(70));

@@ -3,7 +3,11 @@
  *
  * A function returns -1 and sets errno on failure. Structures that the host
  * reads are those of the classic interface: pointers and sizes are 32 bits,
- * which is all that an address has in a domain. */
+ * which is all that an address has in a domain.
+ *
+ * The part about messages and descriptors exists for plain Linux too, in the
+ * sysroot's native/libnacl.a: the same source then talks with other processes over
+ * Unix sockets, sandboxed or not. Pointers are as wide as the machine's there. */
 #ifndef NACL_H
 #define NACL_H
 
@@ -15,7 +19,11 @@ extern "C" {
 #endif
 
 /* A pointer as the host reads it. */
+#ifdef __halite__
 typedef uint32_t nacl_pointer_t;
+#else
+typedef uintptr_t nacl_pointer_t;
+#endif
 #define NACL_POINTER(p) ((nacl_pointer_t)(uintptr_t)(p))
 
 struct nacl_timespec {
@@ -55,6 +63,50 @@ int nacl_imc_sendmsg(int fd, const struct nacl_imc_msghdr *message, int flags);
 int nacl_imc_recvmsg(int fd, struct nacl_imc_msghdr *message, int flags);
 int nacl_imc_mem_obj_create(size_t size);
 int nacl_imc_socketpair(int pair[2]);
+
+/* connect that waits until the connection is accepted: ECONNREFUSED when nobody
+ * can ever accept, or when it was refused. With NACL_IMC_NONBLOCK it neither waits
+ * for that nor for room in the line: EAGAIN. */
+int nacl_imc_connect_wait(int fd, int flags);
+
+/* A method call on an object, which is a descriptor to connect to: connect, send
+ * request, receive reply, close, as one. Messages of any size are split and
+ * joined. The result is the number of bytes received; what has no room in reply
+ * is dropped, and its flags say so. If the object failed, errno is what it
+ * gave, or EIO. Either header may be null. */
+int nacl_imc_call(int fd, const struct nacl_imc_msghdr *request, struct nacl_imc_msghdr *reply);
+
+/* A question or an answer of any size. */
+struct nacl_imc_message {
+	void *data;
+	size_t size;
+	int *descs;
+	size_t desc_count;
+};
+
+/* Answers one call: fills reply, whose data and descs it allocates with malloc,
+ * and returns 0, or an error number that the caller gets. The request's memory
+ * and descriptors are the server's, and go after the handler; a descriptor that
+ * the handler keeps it replaces by -1. Those of the reply are closed when they
+ * have been sent. */
+typedef int nacl_imc_handler(void *context, const struct nacl_imc_message *request, struct nacl_imc_message *reply);
+
+/* Serves an object: accepts on the bound socket, one call after another, until
+ * nobody can connect any more (0). Several threads may serve one socket. -1: it
+ * is no bound socket, or the process has too many descriptors. */
+int nacl_imc_serve(int bound, nacl_imc_handler *handler, void *context);
+
+/* What a descriptor that the process was started with is. In a domain the host
+ * knows, and this does nothing; on plain Linux sockets must be declared. */
+enum nacl_imc_kind {
+	NACL_IMC_FILE = 2,
+	NACL_IMC_CONNECT = 4,
+	NACL_IMC_BOUND = 5,
+	NACL_IMC_SHARED_MEMORY = 7,
+	NACL_IMC_DATA_SOCKET = 13,
+	NACL_IMC_SOCKET = 14,
+};
+int nacl_imc_declare(int fd, enum nacl_imc_kind kind);
 
 /* ---- invocation ----
  *
