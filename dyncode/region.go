@@ -3,6 +3,7 @@ package dyncode
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -55,6 +56,19 @@ type Region struct {
 	units   []*unit
 	pending map[uint32]func() bool // proofs of deletions, by the start of the piece
 	patches atomic.Uint64          // times that Modify put a hlt in the way
+
+	large sync.Mutex // see Admit
+}
+
+// Admit makes those take turns who are about to copy much code of the guest's, so
+// that a guest with many threads can't make the host hold many copies. done is
+// called when the copy is of no use any more.
+func (r *Region) Admit(n uint64) (done func()) {
+	if n <= cage.DynamicUnit {
+		return func() {}
+	}
+	r.large.Lock()
+	return r.large.Unlock
 }
 
 // unit says of each bundle in 64 KiB which piece it belongs to: where that

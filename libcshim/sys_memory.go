@@ -189,6 +189,10 @@ func sysMmapCode(k *task, a *args) (int64, error) {
 		if !st.IsRegular() || st.Size < 0 || uint64(st.Size) < off+length {
 			return 0, unix.EINVAL
 		}
+		defer r.Admit(length)()
+		if k.t.Exiting() {
+			return 0, unix.EINTR // it may have waited for a while
+		}
 		code := make([]byte, length)
 		for n := 0; n < len(code); {
 			m, err := o.file.ReadAt(code[n:], int64(off)+int64(n))

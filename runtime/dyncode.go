@@ -73,9 +73,14 @@ func (t *Thread) naclDyncode(slot, dest, src, size uint32) int64 {
 	if err != nil {
 		return -int64(unix.EINVAL) // as where there is no room for dynamic code
 	}
+	if slot == naclDyncodeDelete {
+		return dyncodeErrno(t.d.DeleteCode(t, dest, uint64(size)))
+	}
+	defer r.Admit(uint64(size))()
+	if t.Exiting() {
+		return 0 // it may have waited for a while
+	}
 	switch slot {
-	case naclDyncodeDelete:
-		err = t.d.DeleteCode(t, dest, uint64(size))
 	case naclDyncodeModify:
 		if size == 0 {
 			return 0

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/halite-run/halite/dyncode"
+	"github.com/halite-run/halite/internal/cage"
 )
 
 // dynamic puts code, padded to bundles, at the i-th bundle of the region.
@@ -146,6 +147,48 @@ func TestDyncodeCalls(t *testing.T) {
 	}
 	if a, b := load(t, d, guestData+64), load(t, d, guestData+72); uint32(a) != start || uint32(b) != end {
 		t.Errorf("sysconf says %#x..%#x, want %#x..%#x", a, b, start, end)
+	}
+}
+
+// TestDyncodeManyLarge: a guest whose threads all ask for large pieces at once
+// costs the host one copy at a time.
+func TestDyncodeManyLarge(t *testing.T) {
+	d := newGuest(t, nil)
+	r, err := d.Dyncode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	start, _ := r.Extent()
+	const size = 8 << 20
+	at, err := d.Cage().Map(0, size, cage.ProtRead|cage.ProtWrite, cage.Hint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := r.Admit(size)
+	var wg sync.WaitGroup
+	var results atomic.Int64
+	for range 16 {
+		th, err := d.newThread()
+		if err != nil {
+			t.Fatal(err)
+		}
+		wg.Go(func() {
+			defer th.release()
+			results.Add(th.naclDyncode(naclDyncodeCreate, start, at, size))
+		})
+	}
+	var before, m runtime.MemStats
+	runtime.ReadMemStats(&before)
+	time.Sleep(20 * time.Millisecond)
+	runtime.ReadMemStats(&m)
+	if n := m.TotalAlloc - before.TotalAlloc; n > size {
+		t.Errorf("%d bytes allocated by those who wait", n)
+	}
+	d.Exit(0) // those who wait leave without a copy
+	done()
+	wg.Wait()
+	if results.Load() != 0 {
+		t.Errorf("results add up to %d", results.Load())
 	}
 }
 
