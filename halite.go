@@ -31,6 +31,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/halite-run/halite/imc"
 	"github.com/halite-run/halite/internal/outer"
 	"github.com/halite-run/halite/ld"
 	"github.com/halite-run/halite/libcshim"
@@ -99,6 +100,11 @@ type Config struct {
 	// and this process can talk.
 	Ports map[int]*Port
 
+	// Descriptors are descriptors of package imc by number, from 3 on: whom the
+	// program can reach beyond itself. New duplicates them: the caller keeps its
+	// own, and closes them when it likes.
+	Descriptors map[int]imc.Desc
+
 	// Trace gets a line for each system call, LinkTrace one for each decision
 	// of the dynamic linker.
 	Trace     io.Writer
@@ -153,7 +159,7 @@ func newProcess(c Config, library bool) (*Process, error) {
 	ns := namespace.New()
 	cfg := libcshim.Config{
 		Env: c.Env, Dir: c.Dir, Namespace: ns,
-		Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr, Ports: c.Ports, Network: c.Network,
+		Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr, Ports: c.Ports, Descriptors: c.Descriptors, Network: c.Network,
 		Trace: c.Trace, LinkTrace: c.LinkTrace,
 		MaxMemory: c.MaxMemory, MaxThreads: c.MaxThreads, MaxFiles: c.MaxFiles, StackSize: c.StackSize,
 		Library: library, Functions: functions, Callers: c.Callers, Invocable: c.Invocable,

@@ -63,58 +63,73 @@ func Call(ctx context.Context, c *ConnectEndpoint, data []byte, descs ...Desc) (
 			return r.call(data, descs)
 		}
 	}
+	reply, _, replyDescs, err = call(ctx, c, DefaultMaxCall, data, descs)
+	return reply, replyDescs, err
+}
+
+func call(ctx context.Context, c *ConnectEndpoint, room int, data []byte, descs []Desc) (reply []byte, size int64, replyDescs []Desc, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, 0, nil, err
+	}
 	for pause := minPause; ; {
-		reply, replyDescs, err = callOnce(ctx, c, data, descs)
+		reply, size, replyDescs, err = callOnce(ctx, c, room, data, descs)
 		switch err {
 		case errCancelled:
-			return nil, nil, ctx.Err()
+			return nil, 0, nil, ctx.Err()
 		case errLost:
 			// Never accepted, so it can be tried again.
 			if err := nap(&pause, ctx.Done()); err != nil {
-				return nil, nil, ctx.Err()
+				return nil, 0, nil, ctx.Err()
 			}
 			continue
 		}
-		return reply, replyDescs, err
+		return reply, size, replyDescs, err
 	}
 }
 
 // errLost: the request to connect was dropped, but somebody can still accept.
 var errLost = errors.New("imc: the request was lost")
 
-func callOnce(ctx context.Context, c *ConnectEndpoint, data []byte, descs []Desc) ([]byte, []Desc, error) {
+// CallRoom is Call that keeps the first room bytes of the reply; size is how many
+// there were. What is beyond it takes no memory.
+func CallRoom(ctx context.Context, c *ConnectEndpoint, room int, data []byte, descs ...Desc) (reply []byte, size int64, replyDescs []Desc, err error) {
+	return call(ctx, c, room, data, descs)
+}
+
+func callOnce(ctx context.Context, c *ConnectEndpoint, room int, data []byte, descs []Desc) ([]byte, int64, []Desc, error) {
 	done := ctx.Done()
 	s, err := c.connect(done, connectCall)
 	if err != nil {
-		return nil, nil, err
+		return nil, 0, nil, err
 	}
 	defer s.Close()
 	err = s.sendCall(done, 0, data, descs)
 	if err == nil || errors.Is(err, unix.EPIPE) {
 		// A server may answer and close before it has read everything.
-		reply, replyDescs, flags, rerr := s.receiveCall(done, DefaultMaxCall)
+		// The text of an error is read whole, however small the room is.
+		reply, size, replyDescs, flags, rerr := s.receiveCallRoom(done, DefaultMaxCall, max(room, 4+1024))
 		if rerr == nil {
 			if flags&callError != 0 {
 				Message{Descs: replyDescs}.Close()
-				return nil, nil, decodeCallError(reply)
+				return nil, 0, nil, decodeCallError(reply)
 			}
-			return reply, replyDescs, nil
+			return reply[:min(len(reply), room)], size, replyDescs, nil
 		}
 		err = rerr
 	}
 	if err == io.EOF {
 		switch s.e.answered() {
 		case refused:
-			return nil, nil, errRefused()
+			return nil, 0, nil, errRefused()
 		case pending:
 			if c.Ready()&HangUp != 0 {
-				return nil, nil, errRefused()
+				return nil, 0, nil, errRefused()
 			}
-			return nil, nil, errLost
+			return nil, 0, nil, errLost
 		}
 		err = failure("call", KindConnectEndpoint, unix.ECONNRESET, "the server closed the connection without a reply")
 	}
-	return nil, nil, err
+	return nil, 0, nil, err
 }
 
 // answered tells how far the connection got.
@@ -181,9 +196,15 @@ func (s *ConnectedSocket) sendOwned(done <-chan struct{}, data []byte, descs []D
 
 // receiveCall joins one side's part of a call.
 func (s *ConnectedSocket) receiveCall(done <-chan struct{}, limit int64) (data []byte, descs []Desc, flags uint32, err error) {
-	fail := func(err error) ([]byte, []Desc, uint32, error) {
+	data, _, descs, flags, err = s.receiveCallRoom(done, limit, int(limit))
+	return data, descs, flags, err
+}
+
+// receiveCallRoom is receiveCall that keeps the first room bytes of size.
+func (s *ConnectedSocket) receiveCallRoom(done <-chan struct{}, limit int64, room int) (data []byte, size int64, descs []Desc, flags uint32, err error) {
+	fail := func(err error) ([]byte, int64, []Desc, uint32, error) {
 		Message{Descs: descs}.Close()
-		return nil, nil, 0, err
+		return nil, 0, nil, 0, err
 	}
 	for first := true; ; first = false {
 		m, err := s.receive(done, false)
@@ -202,20 +223,22 @@ func (s *ConnectedSocket) receiveCall(done <-chan struct{}, limit int64) (data [
 		switch {
 		case flags&^(callMore|callError) != 0:
 			return fail(failure("call", KindConnectedSocket, unix.EPROTO, fmt.Sprintf("unknown flags %#x", flags)))
-		case int64(len(data)+len(part)) > limit:
+		case size+int64(len(part)) > limit:
 			return fail(failure("call", KindConnectedSocket, unix.EMSGSIZE, fmt.Sprintf("more than %d bytes", limit)))
 		case len(descs) > MaxCallDescs:
 			return fail(failure("call", KindConnectedSocket, unix.EMSGSIZE, fmt.Sprintf("more than %d descriptors", MaxCallDescs)))
 		case flags&callMore != 0 && len(part) == 0 && len(m.Descs) == 0:
 			return fail(failure("call", KindConnectedSocket, unix.EPROTO, "an empty part of a call"))
 		}
+		size += int64(len(part))
+		part = part[:min(len(part), room-len(data))]
 		if first {
 			data = part
 		} else {
 			data = append(data, part...)
 		}
 		if flags&callMore == 0 {
-			return data, descs, flags, nil
+			return data, size, descs, flags, nil
 		}
 	}
 }

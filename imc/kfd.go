@@ -25,6 +25,7 @@ type kfd struct {
 	registered bool
 	sink       func(hungUp bool) // is told of every event, without locks held
 	gen        int32             // of the registration; guarded by the poller's lock
+	gone       func()            // called after the descriptor was closed; set before k is shared
 }
 
 func newKfd(fd int) *kfd {
@@ -62,6 +63,9 @@ func (k *kfd) release() {
 	}
 	k.mu.Unlock()
 	_ = unix.Close(k.fd)
+	if k.gone != nil {
+		k.gone()
+	}
 }
 
 // register has the poller report events of k, whose lock is held.

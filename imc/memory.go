@@ -91,6 +91,11 @@ func (m *SharedMemory) SetMetadata(note Metadata) error { return m.setMetadata(K
 // Size is in bytes.
 func (m *SharedMemory) Size() int64 { return m.size }
 
+// AfterLast has f called when no handle of the memory is left in this process, also
+// not in queues: for who counts what it hands out. It must be called before the handle
+// is duplicated or sent, and f must return at once.
+func (m *SharedMemory) AfterLast(f func()) { m.k.gone = f }
+
 // Writable tells whether it can be mapped for writing.
 func (m *SharedMemory) Writable() bool { return m.write }
 

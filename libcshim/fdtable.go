@@ -153,6 +153,20 @@ func (t *fdTable) remove(fd int) (*openFile, error) {
 	return o, nil
 }
 
+// removeIf frees a number if it still stands for o: takes back what add has just done.
+func (t *fdTable) removeIf(fd int, o *openFile) {
+	t.mu.Lock()
+	mine := fd < len(t.slots) && t.slots[fd].file == o
+	if mine {
+		t.slots[fd] = fdSlot{}
+		t.free = min(t.free, fd)
+	}
+	t.mu.Unlock()
+	if mine {
+		_ = o.release()
+	}
+}
+
 func (t *fdTable) cloexec(fd int) (bool, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/halite-run/halite/imc"
 	"github.com/halite-run/halite/ld"
 	"github.com/halite-run/halite/runtime"
 )
@@ -126,8 +127,8 @@ func (f *OpenFile) Close() error {
 	return o.release()
 }
 
-// Install implements runtime.DescriptorTable: for an *OpenFile or an
-// *os.File.
+// Install implements runtime.DescriptorTable: for an *OpenFile, an
+// *os.File, or a descriptor of package imc.
 func (p *Process) Install(_ *runtime.Thread, x runtime.Descriptor) (int, error) {
 	var o *openFile
 	switch x := x.(type) {
@@ -148,6 +149,14 @@ func (p *Process) Install(_ *runtime.Thread, x runtime.Descriptor) (int, error) 
 			return -1, err
 		}
 		o = newOpenFile(h, "", flags&unix.O_ACCMODE)
+	case imc.Desc:
+		d, err := x.Dup()
+		if err != nil {
+			return -1, err
+		}
+		if o, err = p.openDesc(d); err != nil {
+			return -1, err
+		}
 	default:
 		return -1, fmt.Errorf("libcshim: a %T can't be passed to a guest", x)
 	}

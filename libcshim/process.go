@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/halite-run/halite/imc"
 	"github.com/halite-run/halite/internal/safemem"
 	"github.com/halite-run/halite/ld"
 	"github.com/halite-run/halite/libcshim/namespace"
@@ -46,6 +47,10 @@ type Config struct {
 
 	// Ports are further descriptors, by number, from 3 on.
 	Ports map[int]*Port
+
+	// Descriptors are IMC descriptors of the guest, by number, from 3 on. They are
+	// duplicated: the caller keeps its own and closes them when it likes.
+	Descriptors map[int]imc.Desc
 
 	// Trace gets one line per system call, like strace.
 	Trace io.Writer
@@ -123,6 +128,7 @@ type Process struct {
 	unix    unixNames
 	memory  memoryState
 	timers  timerState
+	imc     imcState
 	tracer  *tracer
 	linker  *ld.Linker
 	exe     string
@@ -215,6 +221,9 @@ func (p *Process) setUp() error {
 	if err := p.openPorts(); err != nil {
 		return err
 	}
+	if err := p.openDescriptors(); err != nil {
+		return err
+	}
 	return p.load()
 }
 
@@ -303,6 +312,32 @@ func (p *Process) openPorts() error {
 	return nil
 }
 
+// openDescriptors gives the guest what Config.Descriptors says.
+func (p *Process) openDescriptors() error {
+	for fd, d := range p.cfg.Descriptors {
+		if fd < 3 || fd >= p.fds.limit || d == nil {
+			return fmt.Errorf("libcshim: descriptor %d: a number from 3 to %d and an IMC descriptor are needed", fd, p.fds.limit-1)
+		}
+		own, err := d.Dup()
+		if err != nil {
+			return fmt.Errorf("libcshim: descriptor %d: %w", fd, err)
+		}
+		o, err := p.openDesc(own)
+		if err != nil {
+			return fmt.Errorf("libcshim: descriptor %d: %w", fd, err)
+		}
+		got, err := p.fds.add(o, fd, false)
+		if err != nil {
+			_ = o.release()
+			return fmt.Errorf("libcshim: descriptor %d: %w", fd, err)
+		}
+		if got != fd {
+			return fmt.Errorf("libcshim: descriptor %d is taken", fd)
+		}
+	}
+	return nil
+}
+
 // nullDevice is what stands in for a stream that is not given.
 func (p *Process) nullDevice() (namespace.File, error) {
 	return namespace.Devices(p.cfg.Identity, nil, nil).Open("null", unix.O_RDWR, 0)
@@ -381,13 +416,17 @@ func (p *Process) Close() error {
 
 // Syscall implements runtime.Personality.
 func (p *Process) Syscall(t *runtime.Thread, nr uint64, a [6]uint64) int64 {
+	return p.serve(t, lookup(nr), nr, a)
+}
+
+// serve does one call, which is nil if there is none of that number.
+func (p *Process) serve(t *runtime.Thread, c *call, nr uint64, a [6]uint64) int64 {
 	k, ok := t.Local.(*task)
 	if !ok {
 		// A call from the host into the guest: it gets its task now.
 		k = &task{p: p, t: t}
 		t.Local = k
 	}
-	c := lookup(nr)
 	if c == nil {
 		if p.tracer != nil {
 			p.tracer.unknown(k, nr, a)

@@ -30,22 +30,25 @@ func newHostStream(f *os.File, ids namespace.Identity) (*hostStream, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &hostStream{fd: -1, ids: ids}
-	if cerr := raw.Control(func(fd uintptr) {
-		s.fd, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0)
-	}); cerr != nil {
+	var s *hostStream
+	if cerr := raw.Control(func(fd uintptr) { s, err = newHostStreamFD(int(fd), ids) }); cerr != nil {
 		return nil, cerr
 	}
+	return s, err
+}
+
+// newHostStreamFD duplicates a descriptor of this process.
+func newHostStreamFD(fd int, ids namespace.Identity) (*hostStream, error) {
+	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
 	var st unix.Stat_t
-	if err := unix.Fstat(s.fd, &st); err != nil {
-		unix.Close(s.fd)
+	if err := unix.Fstat(dup, &st); err != nil {
+		unix.Close(dup)
 		return nil, err
 	}
-	s.mode = st.Mode & unix.S_IFMT
-	return s, nil
+	return &hostStream{fd: dup, mode: st.Mode & unix.S_IFMT, ids: ids}, nil
 }
 
 func (s *hostStream) hostFD() int { return s.fd }

@@ -219,6 +219,9 @@ func sysMmapCode(k *task, a *args) (int64, error) {
 func (k *task) mapFile(o *openFile, addr uint32, n uint64, prot cage.Prot, mode cage.MapMode, off int64, shared bool) (uint32, error) {
 	c := k.p.dom.Cage()
 	inner := namespace.Unwrap(o.file)
+	if _, ok := inner.(*imcMemory); ok && !shared {
+		return 0, unix.EINVAL // Native Client has no private view of it
+	}
 	if h, ok := inner.(namespace.HostBacked); ok {
 		if f := h.HostFile(); f != nil {
 			if shared && !o.writable() && !h.Guarded() {

@@ -3,6 +3,7 @@ package libcshim
 import (
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"sync"
@@ -175,6 +176,7 @@ const (
 	aSignal
 	aSigHow
 	aSigset
+	aMsg // a message of IMC
 
 	// Results in memory.
 	aOutBuf // its length is the call's result
@@ -182,6 +184,7 @@ const (
 	aStatOut
 	aTimespecOut
 	aPairOut
+	aMsgOut
 )
 
 func (kind argKind) out() bool { return kind >= aOutBuf }
@@ -292,6 +295,10 @@ func (kind argKind) format(k *task, a args, i int, ret int64) string {
 			return pointerText(v)
 		}
 		return k.timespecText(v)
+	case aMsg:
+		return k.messageText(v, math.MaxInt64)
+	case aMsgOut:
+		return k.messageText(v, ret)
 	case aPairOut:
 		var b [8]byte
 		if ret < 0 || k.read(v, b[:]) != nil {
@@ -362,6 +369,28 @@ func (k *task) vecText(addr, count uint64) string {
 		parts = append(parts, fmt.Sprintf("{iov_base=%s, iov_len=%d}", k.bufferText(uint64(v.addr), v.len), v.len))
 	}
 	return "[" + strings.Join(parts, ", ") + "]"
+}
+
+// messageText prints a message whose data has at most n bytes.
+func (k *task) messageText(addr uint64, n int64) string {
+	h, err := runtime.ReadHeader(k.p.mem, uint32(addr))
+	if err != nil || n < 0 {
+		return pointerText(addr)
+	}
+	data, err := h.Peek(int(min(n, shownBytes)))
+	fds, ferr := h.Numbers()
+	if err != nil || ferr != nil {
+		return pointerText(addr)
+	}
+	size := min(int64(h.Total), n)
+	s := fmt.Sprintf("{data=%s, size=%d", quote(data, size > int64(len(data))), size)
+	if len(fds) > 0 {
+		s += fmt.Sprintf(", descs=%v", fds)
+	}
+	if flags := h.Flags(); flags != 0 {
+		s += fmt.Sprintf(", flags=%#x", flags)
+	}
+	return s + "}"
 }
 
 func (k *task) timespecText(addr uint64) string {

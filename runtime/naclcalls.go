@@ -51,7 +51,8 @@ const (
 	scDyncodeEnd   = 0x101
 )
 
-// naclCall serves a slot below 1024; what it does not know is -ENOSYS. A NaCl
+// naclCall serves a slot below 1024; what it does not know is the Personality's, if
+// that is a NaClCaller, or -ENOSYS. A NaCl
 // timespec is 64 bits of seconds, 32 of nanoseconds and 32 of nothing.
 func (t *Thread) naclCall(slot uint32) int64 {
 	r := t.ctx.Regs()
@@ -178,6 +179,9 @@ func (t *Thread) naclCall(slot uint32) int64 {
 		return int64(t.d.FutexWake(uint32(a[0]), int(int32(a[1])), ^uint32(0)))
 	case naclGetRandom:
 		return t.naclRandom(uint32(a[0]), uint32(a[1]))
+	}
+	if c, ok := t.d.person.(NaClCaller); ok {
+		return c.NaClCall(t, slot, [6]uint64{r.RDI, r.RSI, r.RDX, r.R10, r.R8, r.R9})
 	}
 	return -errNoSys
 }

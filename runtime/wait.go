@@ -6,8 +6,6 @@ import (
 	"errors"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/halite-run/halite/internal/cage"
 )
 
 // A Descriptor is what Invoke passes in and out beside bytes: whatever the
@@ -27,20 +25,6 @@ type DescriptorTable interface {
 	Remove(t *Thread, fd int)
 }
 
-// Bounds of a message, as those of IMC.
-const (
-	MaxMessage     = 128 << 10
-	MaxDescriptors = 8
-
-	maxSpans = 256
-)
-
-// Flags of a message, in the header that the guest passed.
-const (
-	flagDataTruncated = 1
-	flagDescTruncated = 2
-)
-
 const naclReturnAndWait = 160
 
 var le = binary.LittleEndian
@@ -51,15 +35,7 @@ type exchange struct {
 	reply []byte
 	descs []Descriptor
 
-	header uint32 // of the request; 0: it takes none
-	spans  []span
-	descv  uint32
-	descn  int
-}
-
-type span struct {
-	addr uint32
-	len  uint32
+	header *MessageHeader // of the request; nil: it takes none
 }
 
 var (
@@ -95,39 +71,30 @@ func (t *Thread) exchangeOf(reply, request uint32) (e exchange, errno unix.Errno
 	}
 	if request != 0 {
 		var err error
-		if e.spans, e.descv, e.descn, err = t.header(request); err != nil {
+		if e.header, err = t.header(request); err != nil {
 			return e, errnoOf(err)
 		}
-		e.header = request
 	}
 	if reply == 0 {
 		return e, 0
 	}
-	spans, descv, descn, err := t.header(reply)
+	h, err := t.header(reply)
 	if err != nil {
 		return e, errnoOf(err)
 	}
-	n := 0
-	for _, s := range spans {
-		n += int(s.len)
+	if e.reply, err = h.Gather(); err != nil {
+		return e, errnoOf(err)
 	}
-	e.reply = make([]byte, n)
-	p := e.reply
-	for _, s := range spans {
-		if t.d.mem.Read(s.addr, p[:s.len]) != nil {
-			return e, unix.EFAULT
-		}
-		p = p[s.len:]
+	fds, err := h.Numbers()
+	if err != nil {
+		return e, errnoOf(err)
 	}
 	table, _ := t.d.person.(DescriptorTable)
-	for i := range descn {
-		fd, err := t.d.mem.Load32(descv + 4*uint32(i))
-		if err == nil && table == nil {
-			err = unix.EINVAL
-		}
+	for _, fd := range fds {
+		err := error(unix.EINVAL)
 		var x Descriptor
-		if err == nil {
-			x, err = table.Take(t, int(int32(fd)))
+		if table != nil {
+			x, err = table.Take(t, int(fd))
 		}
 		if err != nil {
 			closeAll(e.descs)
@@ -152,43 +119,21 @@ func errnoOf(err error) unix.Errno {
 	return unix.EFAULT
 }
 
-// header reads a message header: once, so that it can't change after it was
-// checked.
-func (t *Thread) header(at uint32) (spans []span, descv uint32, descn int, err error) {
-	var h [20]byte
-	if err := t.d.mem.Read(at, h[:]); err != nil {
-		return nil, 0, 0, unix.EFAULT
+// header reads a message header, whose data must not be longer than a message.
+func (t *Thread) header(at uint32) (*MessageHeader, error) {
+	h, err := ReadHeader(t.d.mem, at)
+	if err == nil && h.Total > MaxMessage {
+		err = unix.EINVAL
 	}
-	iov, n := le.Uint32(h[0:]), le.Uint32(h[4:])
-	descv, nd := le.Uint32(h[8:]), le.Uint32(h[12:])
-	if n > maxSpans || nd > MaxDescriptors {
-		return nil, 0, 0, unix.EINVAL
-	}
-	raw := make([]byte, 8*n)
-	if err := t.d.mem.Read(iov, raw); err != nil {
-		return nil, 0, 0, unix.EFAULT
-	}
-	total := uint64(0)
-	for ; len(raw) > 0; raw = raw[8:] {
-		s := span{le.Uint32(raw), le.Uint32(raw[4:])}
-		if uint64(s.addr)+uint64(s.len) > cage.Size {
-			return nil, 0, 0, unix.EFAULT
-		}
-		if total += uint64(s.len); total > MaxMessage {
-			return nil, 0, 0, unix.EINVAL
-		}
-		if s.len > 0 {
-			spans = append(spans, s)
-		}
-	}
-	return spans, descv, int(nd), nil
+	return h, err
 }
 
 // deliver puts a message where the waiting thread wants it and prepares it to go
 // on. After an error it waits as before.
 func (t *Thread) deliver(msg []byte, descs []Descriptor) error {
 	e := &t.exchange
-	if e.header == 0 {
+	h := e.header
+	if h == nil {
 		if len(msg) > 0 || len(descs) > 0 {
 			return ErrNoMessage
 		}
@@ -198,30 +143,27 @@ func (t *Thread) deliver(msg []byte, descs []Descriptor) error {
 	if len(msg) > MaxMessage || len(descs) > MaxDescriptors {
 		return ErrMessageSize
 	}
-	n, flags := 0, uint32(0)
-	for _, s := range e.spans {
-		k := min(len(msg)-n, int(s.len))
-		if err := t.d.mem.Write(s.addr, msg[n:n+k]); err != nil {
-			return err
-		}
-		n += k
+	n, err := h.Scatter(msg)
+	if err != nil {
+		return err
 	}
+	flags := uint32(0)
 	if n < len(msg) {
-		flags |= flagDataTruncated
+		flags |= FlagDataTruncated
 	}
-	if len(descs) > e.descn {
-		descs = descs[:e.descn]
-		flags |= flagDescTruncated
+	if len(descs) > h.Descs {
+		descs = descs[:h.Descs]
+		flags |= FlagDescTruncated
 	}
 	table, _ := t.d.person.(DescriptorTable)
-	var fds []int
+	var fds []int32
 	undo := func(err error) error {
 		for _, fd := range fds {
-			table.Remove(t, fd)
+			table.Remove(t, int(fd))
 		}
 		return err
 	}
-	for i, x := range descs {
+	for _, x := range descs {
 		if table == nil {
 			return errors.New("halite: the domain has no descriptors")
 		}
@@ -229,15 +171,10 @@ func (t *Thread) deliver(msg []byte, descs []Descriptor) error {
 		if err != nil {
 			return undo(err)
 		}
-		fds = append(fds, fd)
-		if err := t.d.mem.Store32(e.descv+4*uint32(i), uint32(fd)); err != nil {
-			return undo(err)
-		}
+		fds = append(fds, int32(fd))
 	}
-	for _, w := range [2]span{{e.header + 12, uint32(len(fds))}, {e.header + 16, flags}} {
-		if err := t.d.mem.Store32(w.addr, w.len); err != nil {
-			return undo(err)
-		}
+	if err := h.Finish(fds, flags); err != nil {
+		return undo(err)
 	}
 	t.resumeWith(uint64(n))
 	return nil
