@@ -3,8 +3,10 @@ package libcshim
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -99,6 +101,13 @@ func TestIMCServer(t *testing.T) {
 func serveGuest(_ context.Context, data []byte, descs []imc.Desc) ([]byte, []imc.Desc, error) {
 	if string(data) == "fail" {
 		return nil, nil, unix.EXDEV
+	}
+	if s, ok := strings.CutPrefix(string(data), "r"); ok {
+		n, _ := strconv.Atoi(s)
+		return nil, nil, unix.Errno(n)
+	}
+	if string(data) == "text" {
+		return nil, nil, errors.New("no number")
 	}
 	for _, d := range descs {
 		if m, ok := d.(*imc.SharedMemory); ok {

@@ -49,6 +49,10 @@ const imcNonblock = 1
 // maxCallBytes bounds what the calls of one process keep of requests and replies.
 const maxCallBytes = 2 * imc.DefaultMaxCall
 
+// maxErrno is the highest number of an error that an object can give its caller; those
+// from 512 on have a meaning between the personality and the runtime.
+const maxErrno = 511
+
 // imcState is what a process has of IMC beyond its descriptors.
 type imcState struct {
 	shared atomic.Int64 // bytes of shared memory that it made and that still exist
@@ -291,6 +295,13 @@ func (k *task) header(at uint64) (*runtime.MessageHeader, error) {
 	return h, err
 }
 
+func (k *task) optionalHeader(at uint64) (*runtime.MessageHeader, error) {
+	if uint32(at) == 0 {
+		return runtime.NoMessage(), nil
+	}
+	return k.header(at)
+}
+
 func imcSendMsg(k *task, a *args) (int64, error) {
 	h, err := k.header(a[1])
 	if err != nil {
@@ -396,11 +407,11 @@ func (k *task) deliverMessage(h *runtime.MessageHeader, data []byte, descs []imc
 // imcCall calls an object. Its errors are those of package imc. A signal cancels the
 // call: EINTR, since nobody knows how far it got.
 func imcCall(k *task, a *args) (int64, error) {
-	req, err := k.header(a[1])
+	req, err := k.optionalHeader(a[1])
 	if err != nil {
 		return 0, err
 	}
-	rep, err := k.header(a[2])
+	rep, err := k.optionalHeader(a[2])
 	if err == nil {
 		err = rep.CheckDescs()
 	}
@@ -441,7 +452,10 @@ func imcCall(k *task, a *args) (int64, error) {
 			reply, size, got, err = imc.CallRoom(ctx, e, int(room), data, descs...)
 			return err
 		})
+		var failed *imc.CallError
 		switch {
+		case errors.As(err, &failed) && (failed.Errno <= 0 || failed.Errno > maxErrno):
+			return 0, unix.EIO // what the object said is no number for a guest
 		case errors.Is(err, context.Canceled):
 			return 0, unix.EINTR
 		case err != nil:

@@ -44,6 +44,7 @@ type MessageHeader struct {
 	descv uint32
 	flags uint32
 	null  bool // an entry of the vector begins at 0
+	none  bool // there is no header
 	spans []span
 }
 
@@ -51,6 +52,10 @@ type span struct {
 	addr uint32
 	len  uint32
 }
+
+// NoMessage stands for a header that the guest need not give: without data, without
+// room.
+func NoMessage() *MessageHeader { return &MessageHeader{none: true} }
 
 // ReadHeader reads and checks a header: EFAULT and EINVAL in the order of NaCl's
 // calls.
@@ -156,6 +161,9 @@ func (h *MessageHeader) Numbers() ([]int32, error) {
 
 // Finish tells the guest which descriptors it got, at most Descs, and the flags.
 func (h *MessageHeader) Finish(fds []int32, flags uint32) error {
+	if h.none {
+		return nil
+	}
 	raw := make([]byte, 0, 4*MaxDescriptors)
 	for _, fd := range fds {
 		raw = le.AppendUint32(raw, uint32(fd))

@@ -222,7 +222,7 @@ static void attack(void)
 		v.base = (nacl_pointer_t)(uintptr_t)b;
 		h = good; h.iov_length = 257 + bad[i] / 2; want(nacl_imc_sendmsg(a, &h, 0), -EINVAL); want(nacl_imc_recvmsg(a, &h, 1), -EINVAL);
 		h = good; h.desc_length = 9 + bad[i] / 2; want(nacl_imc_sendmsg(a, &h, 0), -EINVAL); want(nacl_imc_recvmsg(a, &h, 1), -EINVAL);
-		want(SLOT(162)(p[1], x, &good), -EFAULT); want(SLOT(162)(p[1], &good, x), -EFAULT);
+		if (x) { want(SLOT(162)(p[1], x, &good), -EFAULT); want(SLOT(162)(p[1], &good, x), -EFAULT); }
 	}
 	h = good; v.length = 0xffffffffu; want(nacl_imc_sendmsg(a, &h, 0), -EFAULT); v.length = 1;
 	// A vector that covers the same bytes many times, and one of more than 4 GiB.
@@ -303,6 +303,12 @@ static void client(void)
 	memset(big, 'q', n);
 	want(call(10, big, n, 0, 0, b, n, &flags), n); want(b[n - 1], 'Q');
 	want(call(10, "fail", 4, 0, 0, b, n, &flags), -EXDEV);
+	// An object that gives the runtime's own numbers as its error.
+	want(call(10, "r512", 4, 0, 0, b, n, &flags), -EIO);
+	want(call(10, "r514", 4, 0, 0, b, n, &flags), -EIO);
+	want(call(10, "r-1", 3, 0, 0, b, n, &flags), -EIO);
+	want(call(10, "text", 4, 0, 0, b, n, &flags), -EIO);
+	want(SLOT(162)(10, 0, 0), 0);
 	puts("served");
 }
 
