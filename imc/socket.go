@@ -369,12 +369,14 @@ func fromFile(f *os.File, kind Kind) (*kfd, error) {
 		return nil, hostFailure("take a file over", kind, err)
 	}
 	fd := -1
-	err = raw.Control(func(p uintptr) {
+	if cerr := raw.Control(func(p uintptr) {
 		if err = checkSocket(int(p)); err == nil {
 			fd, err = unix.FcntlInt(p, unix.F_DUPFD_CLOEXEC, 0)
 		}
-	})
-	if fd < 0 {
+	}); cerr != nil {
+		err = cerr
+	}
+	if err != nil {
 		if err == unix.ENOTSOCK {
 			return nil, failure("take a file over", kind, unix.ENOTSOCK, "it is no Unix socket of type SOCK_SEQPACKET")
 		}

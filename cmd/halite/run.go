@@ -86,6 +86,8 @@ func runMain(args []string) int {
 	var env list
 	where.register(f)
 	f.Var(&env, "env", "`NAME=value` for the program's environment; NAME alone passes this process's on (repeatable)")
+	var given list
+	f.Var(&given, "i", "`fd:kind[:guestfd]`: give the program a descriptor that this command was started with, as an IMC descriptor; kinds are connect, accept, socket, data and file (repeatable)")
 	dir := f.String("cwd", "", "the program's first working `directory`, as it sees it")
 	name := f.String("argv0", "", "the `name` that the program finds in argv[0]")
 	trace := f.Bool("trace", false, "show every system call on standard error")
@@ -119,6 +121,13 @@ func runMain(args []string) int {
 		fmt.Fprintf(os.Stderr, "halite run: --net %s: want loopback, any or none\n", *network)
 		return 2
 	}
+	descs, err := inherit(given)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "halite run:", err)
+		return 2
+	}
+	defer closeInherited(descs)
+	c.Descriptors = descs
 	if err := installed(&c); err != nil {
 		fmt.Fprintln(os.Stderr, "halite run:", err)
 		return statusNotFound
