@@ -1,7 +1,14 @@
 // Command mutate weakens the validator one rule at a time and checks that the
-// named vectors notice.
+// named vectors, or the recorded corpora of the repository, notice.
 //
-//	go run ./internal/mutate        in validator/; takes a few minutes
+//	go run ./internal/mutate                  in validator/; takes a while
+//	go run ./internal/mutate -only 'nacl.go'  a part of it
+//	go run ./internal/mutate -list            what there is
+//
+// decode.go, the tables and validate.go are weakened by a list and by deleting each
+// refusal; nacl.go, replace.go and rewrite.go by deleting each refusal and each
+// side of every && and ||; fast.go by deleting each property that it knows and
+// each condition for leaving something to the slow path.
 //
 // Nothing in the source tree is changed: each mutant is built through the go
 // command's -overlay. A mutant that survives is a rule that a mistake could
@@ -12,12 +19,16 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"log"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -138,6 +149,13 @@ func mutants(read func(string) string) ([]mutant, error) {
 			}
 		}
 	}
+	for _, file := range []string{"nacl.go", "replace.go", "rewrite.go", "fast.go"} {
+		more, err := operators(file, read(file))
+		if err != nil {
+			return nil, err
+		}
+		l = append(l, more...)
+	}
 	// Every refusal and every property that the tables know.
 	src := read("tables_gen.go")
 	rules := map[string]bool{}
@@ -157,11 +175,123 @@ func mutants(read func(string) string) ([]mutant, error) {
 	return l, nil
 }
 
+// refusals are statements whose loss lets something through.
+var refusals = map[string]*regexp.Regexp{
+	"nacl.go":    regexp.MustCompile(`(?m)^\t+return (?:(?:n|0), )?(rule[A-Z]\w*(?: \+ .*)?|why|broken)$|^\t+broken = rule\w+$|^\t+why = rule\w+$|^\t+c\.(?:zx|inner) (?:\|?=) .*$|^\t+return 0$`),
+	"replace.go": regexp.MustCompile(`(?m)^\t+c\.report\(.*$|^\t+return false$|^\t+units \|= .*$|^\t+starts (?:\||&\^)= .*$`),
+	"rewrite.go": regexp.MustCompile(`(?m)^\t+c\.report\(.*$|^\t+return false$|^\t+starts (?:\||&\^)= .*$`),
+	"fast.go":    regexp.MustCompile(`(?m)^\t+set\(.*$|^\t+return eSlow$|^\t+g(?:\[\w+\])? (?:\|?=) (?:xUseless|slow|eSlow)\b.*$|^\t+f \|= s\w+$|^\t+c\.jumped\[.*$|^\t+refuse \|= .*$`),
+}
+
+// tests are those that must notice, quick ones first: those of a file, or else of "".
+var tests = map[string][]string{
+	"":           {"TestVectors$|TestErrors|TestMisuse|TestThreadPointerLoads", "TestOwnCorpus"},
+	"nacl.go":    {"TestVectors$|TestReplacement$|TestRewrite|TestFeatures", "TestOwnCorpus"},
+	"fast.go":    {"TestVectors$", "TestFastPath", "TestOwnCorpus"},
+	"replace.go": {"TestReplacement$|TestReplacementCPU|TestThreadPointerLoads", "TestReplacementReference"},
+	"rewrite.go": {"TestRewrite|TestFeatures|TestThreadPointerLoads", "TestVectors$"},
+}
+
+// equivalent are mutants that change no verdict, without their lines, and why.
+var equivalent = map[string]string{
+	"nacl.go no return 0 if end > BundleSize":                                     "what is behind the bundle reads as zeros, which are no string instruction",
+	"nacl.go without q >= BundleSize":                                             "likewise",
+	"nacl.go without q == p":                                                      "padding and the thread pointer are compared from the first byte on, where q is p or they do not fit",
+	"nacl.go without x == p66":                                                    "no instruction that takes lock takes another prefix but 66",
+	"replace.go no starts |= ^uint32(0) << p":                                     "behind an error that is reported already",
+	"replace.go no c.report(r, o, BundleSize, 0, ruleSPAlone+ruleID(c.zx-regSP))": "what may change in classic code leaves no register half written that the old code did not",
+	"replace.go without c.zx == regBP":                                            "likewise",
+	"replace.go without c.zx == regSP":                                            "likewise",
+	"replace.go without units != oldUnits":                                        "a unit that changes is refused where it stands",
+	"replace.go without broken != ruleNone && broken != ruleJumpRange":            "old code is a piece of an accepted text",
+	"replace.go without n == 0":                                                   "then broken is not ruleNone either",
+	"replace.go without q < len(b)-1":                                             "an instruction that was accepted has an opcode",
+	"rewrite.go no starts |= ^uint32(0) << p":                                     "behind an error that is reported already",
+	"rewrite.go no return false":                                                  "the result is validated again",
+	"rewrite.go without plain":                                                    "what is not changed is validated once more",
+	"rewrite.go without r.OK()":                                                   "no text is known that can be rewritten and is refused then",
+	"rewrite.go without err == nil":                                               "prepare has found the same arguments good",
+	"rewrite.go without c.abi == Classic":                                         "the result is validated again",
+	"rewrite.go without !data16":                                                  "the result is validated again",
+	"rewrite.go without op == 0xc3 && !data16":                                    "the result is validated again",
+	"rewrite.go without op == 0xc3":                                               "the result is validated again",
+	"nacl.go no return n, broken if vvvv":                                         "classic accepts no instruction that writes a general register by VEX.vvvv",
+}
+
+// What makes one side of a condition count for nothing, and still be there for the
+// compiler: x || false && (y), x && (true || (y)).
+var (
+	neutral = map[token.Token]string{token.LOR: "false", token.LAND: "true"}
+	other   = map[token.Token]token.Token{token.LOR: token.LAND, token.LAND: token.LOR}
+)
+
+// operators makes mutants of a file: each refusal lost, each side of every && and
+// || alone.
+func operators(file, src string) ([]mutant, error) {
+	var l []mutant
+	line := func(at int) int { return strings.Count(src[:at], "\n") + 1 }
+	for _, m := range refusals[file].FindAllStringIndex(src, -1) {
+		what := strings.TrimSpace(src[m[0]:m[1]])
+		// Which of several, where the statement alone does not tell.
+		if before := strings.Split(strings.TrimRight(src[:m[0]], "\n"), "\n"); file == "nacl.go" {
+			switch last := strings.TrimSpace(before[len(before)-1]); {
+			case strings.HasPrefix(last, "if end > BundleSize"):
+				what += " if end > BundleSize"
+			case strings.Contains(last, "writes(vvvv"):
+				what += " if vvvv"
+			}
+		}
+		to := "_ = 0"
+		switch {
+		case strings.HasPrefix(what, "return false"):
+			to = "return true"
+		case strings.HasPrefix(what, "return n, broken"):
+			to = "_ = broken"
+		}
+		l = append(l, mutant{file, fmt.Sprintf("line %d: no %s", line(m[0]), what), src[:m[0]] + to + src[m[1]:]})
+	}
+	if file == "nacl.go" {
+		// A return that ends a function can't be deleted.
+		l = slices.DeleteFunc(l, func(m mutant) bool {
+			return strings.Contains(m.what, "no return ruleNone") || strings.HasSuffix(m.what, "return n, ruleNone")
+		})
+	}
+	fset := token.NewFileSet()
+	f, err := parser.ParseFile(fset, file, src, parser.SkipObjectResolution)
+	if err != nil {
+		return nil, err
+	}
+	at := func(p token.Pos) int { return fset.Position(p).Offset }
+	ast.Inspect(f, func(n ast.Node) bool {
+		e, ok := n.(*ast.BinaryExpr)
+		if !ok || e.Op != token.LAND && e.Op != token.LOR {
+			return true
+		}
+		from, to := at(e.Pos()), at(e.End())
+		for _, side := range []ast.Expr{e.X, e.Y} {
+			keep := src[at(side.Pos()):at(side.End())]
+			lost := e.Y
+			if side == e.Y {
+				lost = e.X
+			}
+			gone := src[at(lost.Pos()):at(lost.End())]
+			if file == "fast.go" && e.Op == token.LAND {
+				continue // leaves more to the slow path
+			}
+			l = append(l, mutant{file, fmt.Sprintf("line %d: without %s", line(from), strings.Join(strings.Fields(gone), " ")), src[:from] + fmt.Sprintf("((%s) %s (%s %s (%s)))", keep, e.Op, neutral[e.Op], other[e.Op], gone) + src[to:]})
+		}
+		return true
+	})
+	return l, nil
+}
+
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("mutate: ")
 	dir := flag.String("dir", ".", "the validator package's directory")
-	run := flag.String("run", "TestVectors|TestErrors|TestMisuse|TestThreadPointerLoads", "the tests that must notice")
+	run := flag.String("run", "", "the tests that must notice; by default those that are about the file")
+	only := flag.String("only", "", "mutants whose file or description matches this regular expression")
+	show := flag.Bool("list", false, "name the mutants and test nothing")
 	jobs := flag.Int("j", max(1, runtime.NumCPU()/2), "mutants at a time")
 	verbose := flag.Bool("v", false, "name the mutants that are noticed, too")
 	flag.Parse()
@@ -179,6 +309,24 @@ func main() {
 	})
 	if err != nil {
 		log.Fatal(err)
+	}
+	pattern, err := regexp.Compile(*only)
+	if err != nil {
+		log.Fatal(err)
+	}
+	chosen := list[:0]
+	for _, m := range list {
+		_, what, _ := strings.Cut(m.what, ": ")
+		if pattern.MatchString(m.file+" "+m.what) && equivalent[m.file+" "+what] == "" {
+			chosen = append(chosen, m)
+		}
+	}
+	list = chosen
+	if *show {
+		for _, m := range list {
+			fmt.Println(m.file, m.what)
+		}
+		return
 	}
 	tmp, err := os.MkdirTemp("", "mutate")
 	if err != nil {
@@ -243,7 +391,18 @@ func judge(tmp, dir, run string, i int, m mutant) (noticed bool, out string, err
 	if b, err := build.CombinedOutput(); err != nil {
 		return false, string(b), err
 	}
-	test := exec.Command(bin, "-test.run", run, "-test.timeout", "60s")
-	test.Dir = dir
-	return test.Run() != nil, "", nil
+	patterns := tests[m.file]
+	if run != "" {
+		patterns = []string{run}
+	} else if patterns == nil {
+		patterns = tests[""]
+	}
+	for _, p := range patterns {
+		test := exec.Command(bin, "-test.run", p, "-test.timeout", "120s", "-test.failfast")
+		test.Dir = dir
+		if test.Run() != nil {
+			return true, "", nil
+		}
+	}
+	return false, "", nil
 }
