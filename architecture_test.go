@@ -99,6 +99,20 @@ func TestDependencies(t *testing.T) {
 	}
 }
 
+// TestNoCgo: the command and the packages that programs import link no C, wherever
+// they are built: with package net among what they need they would.
+func TestNoCgo(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", ".", "./python", "./imc", "./cmd/halite").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range strings.Fields(string(out)) {
+		if p == "net" || p == "os/user" || p == "runtime/cgo" {
+			t.Errorf("package %s is linked", p)
+		}
+	}
+}
+
 // TestOneDoor holds that only the loader turns bytes into executable text, and
 // that only dyncode has a view of text that changes.
 func TestOneDoor(t *testing.T) {

@@ -401,3 +401,12 @@ func checkSocket(fd int) error {
 	}
 	return nil
 }
+
+func expired(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}

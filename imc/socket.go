@@ -40,8 +40,10 @@ type Socket interface {
 	ReceiveInto(ctx context.Context, buf []byte) (n int, descs []Desc, err error)
 	TryReceive() (Message, error)
 
-	core() *socket
+	core() *socket // no other package has sockets
 }
+
+func (s *socket) core() *socket { return s }
 
 // Watchable is what a poll over several endpoints needs.
 type Watchable interface {

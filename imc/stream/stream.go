@@ -1,4 +1,9 @@
-package imc
+// Package stream makes streams of bytes of the sockets of package imc, for
+// programs that want pipes or a network: [net.Conn] and [net.Listener]. It is a
+// package of its own so that others need not link package net.
+//
+// Connections may be used from any goroutine, as those of package net.
+package stream
 
 import (
 	"context"
@@ -10,20 +15,20 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/halite-run/halite/imc"
 )
 
 // NewConn makes a stream of bytes of a socket, for programs that want a pipe or a
 // network connection, and takes the socket over. Boundaries of messages are
 // lost, descriptors that arrive are closed. There is no half-close: the reader
 // finds io.EOF when the writer closes.
-func NewConn(s Socket) net.Conn {
-	return &conn{s: s.core(), read: newDeadline(), write: newDeadline()}
+func NewConn(s imc.Socket) net.Conn {
+	return &conn{s: s, read: newDeadline(), write: newDeadline()}
 }
 
-func (s *socket) core() *socket { return s }
-
 type conn struct {
-	s           *socket
+	s           imc.Socket
 	read, write *deadline
 
 	mu   sync.Mutex // of readers
@@ -38,7 +43,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 	for len(c.rest) == 0 {
 		m, err := c.receive()
-		Message{Descs: m.Descs}.Close()
+		imc.Message{Descs: m.Descs}.Close()
 		if err != nil && !errors.Is(err, unix.EMFILE) {
 			return 0, err
 		}
@@ -49,24 +54,16 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (c *conn) receive() (Message, error) {
-	done := c.read.wait()
-	if expired(done) {
-		return Message{}, os.ErrDeadlineExceeded
-	}
-	m, err := c.s.receive(done, false)
+func (c *conn) receive() (imc.Message, error) {
+	m, err := c.s.Receive(until{context.Background(), c.read.wait()})
 	return m, connError(err)
 }
 
 func (c *conn) Write(p []byte) (int, error) {
 	total := 0
 	for len(p) > 0 {
-		n := min(len(p), MaxData)
-		done := c.write.wait()
-		if expired(done) {
-			return total, os.ErrDeadlineExceeded
-		}
-		if err := c.s.send(done, false, p[:n], nil); err != nil {
+		n := min(len(p), imc.MaxData)
+		if err := c.s.Send(until{context.Background(), c.write.wait()}, p[:n]); err != nil {
 			return total, connError(err)
 		}
 		total += n
@@ -76,13 +73,25 @@ func (c *conn) Write(p []byte) (int, error) {
 }
 
 func connError(err error) error {
-	switch {
-	case err == errCancelled:
-		return os.ErrDeadlineExceeded
-	case errors.Is(err, unix.EBADF):
+	if errors.Is(err, unix.EBADF) {
 		return net.ErrClosed
 	}
 	return err
+}
+
+// until is the context of a deadline that can be changed.
+type until struct {
+	context.Context
+	done <-chan struct{}
+}
+
+func (u until) Done() <-chan struct{} { return u.done }
+
+func (u until) Err() error {
+	if expired(u.done) {
+		return os.ErrDeadlineExceeded
+	}
+	return nil
 }
 
 func (c *conn) Close() error {
@@ -156,9 +165,9 @@ func (d *deadline) set(t time.Time) {
 // NewListener makes a listener of an AcceptEndpoint, for servers of packages that
 // want streams; it takes the endpoint over. Accept fails with io.EOF when nobody can
 // connect any more.
-func NewListener(s *AcceptEndpoint) net.Listener { return listener{s} }
+func NewListener(s *imc.AcceptEndpoint) net.Listener { return listener{s} }
 
-type listener struct{ s *AcceptEndpoint }
+type listener struct{ s *imc.AcceptEndpoint }
 
 func (l listener) Accept() (net.Conn, error) {
 	c, err := l.s.Accept(context.Background())
@@ -177,7 +186,7 @@ func (l listener) Close() error   { return connError(l.s.Close()) }
 func (l listener) Addr() net.Addr { return addr{} }
 
 // Dial connects for a stream.
-func Dial(ctx context.Context, c *ConnectEndpoint) (net.Conn, error) {
+func Dial(ctx context.Context, c *imc.ConnectEndpoint) (net.Conn, error) {
 	s, err := c.Connect(ctx)
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package imc
+package stream
 
 import (
 	"bytes"
@@ -11,8 +11,50 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+
+	"github.com/halite-run/halite/imc"
 )
+
+// An HTTP server lingers half a second after it has closed a connection.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+}
+
+// way is a transport.
+type way struct {
+	name string
+	imc.Transport
+}
+
+var ways = []way{{"memory", imc.Memory}, {"kernel", imc.Kernel}}
+
+func (w way) data(t *testing.T) (a, b *imc.DataSocket) {
+	a, b, err := w.DataPair()
+	must(t, err)
+	return a, b
+}
+
+func (w way) endpoints(t *testing.T) (*imc.AcceptEndpoint, *imc.ConnectEndpoint) {
+	acc, c, err := w.Endpoints()
+	must(t, err)
+	return acc, c
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func want(t testing.TB, err, target error) {
+	t.Helper()
+	if !errors.Is(err, target) {
+		t.Errorf("%v, want %v", err, target)
+	}
+}
 
 func TestStream(t *testing.T) {
 	for _, w := range ways {
