@@ -78,6 +78,7 @@ var replacements = []struct {
 
 	// Halite: an instruction is safe from any state, so any may be another.
 	{"another instruction", Halite, "48 89 c3", "48 01 c3", ""},
+	{"another instruction in front of a unit", X86_32, "40 83 e0 e0 ff e0", "48 83 e0 e0 ff e0", ""},
 	{"another instruction", X86_32, "89 c3", "01 c3", ""},
 	{"another instruction", Classic, "48 89 c3", "48 01 c3", "V-REPLACE"},
 	{"call to jump", Halite, "e8 1b 00 00 00", "e9 1b 00 00 00", ""},

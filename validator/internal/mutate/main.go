@@ -197,6 +197,7 @@ var equivalent = map[string]string{
 	"nacl.go no return 0 if end > BundleSize":                                     "what is behind the bundle reads as zeros, which are no string instruction",
 	"nacl.go without q >= BundleSize":                                             "likewise",
 	"nacl.go without q == p":                                                      "padding and the thread pointer are compared from the first byte on, where q is p or they do not fit",
+	"nacl.go without c.abi == Classic":                                            "in 32-bit mode only 83 brings one here",
 	"nacl.go without x == p66":                                                    "no instruction that takes lock takes another prefix but 66",
 	"replace.go no starts |= ^uint32(0) << p":                                     "behind an error that is reported already",
 	"replace.go no c.report(r, o, BundleSize, 0, ruleSPAlone+ruleID(c.zx-regSP))": "what may change in classic code leaves no register half written that the old code did not",
