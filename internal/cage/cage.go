@@ -18,6 +18,11 @@ const (
 	TrampolineEnd   = 0x20000
 	TopGuard        = 0x10000 // never mapped, at the end
 
+	// ClassicGuard is what Config.Guard must be for code of the classic ABI. It
+	// addresses memory as base + 32-bit index * 8 + 32-bit displacement, which
+	// reaches 34 GiB beyond either end.
+	ClassicGuard = 40 << 30
+
 	userStart = TrampolineEnd
 	userEnd   = Size - TopGuard
 )
@@ -42,7 +47,8 @@ type Mapping struct {
 
 // Config sets the limits of a cage.
 type Config struct {
-	Trampolines *Text  // engine.Trampolines()
+	Trampolines *Text  // engine.Trampolines(), or engine.ClassicTrampolines()
+	Guard       uint64 // bytes of address space without access on either side, a multiple of Size
 	MaxMemory   uint64 // bytes of text, and of what is or was writable; 0 = no limit but Size
 	MaxMappings int    // entries of the map; 0 = 8192
 }
@@ -53,6 +59,7 @@ const defaultMaxMappings = 8192
 // any goroutine.
 type Cage struct {
 	base        uintptr
+	guard       uint64
 	maxMemory   uint64
 	maxMappings int
 
@@ -90,7 +97,10 @@ func New(conf Config) (*Cage, error) {
 	if t == nil || t.size != TrampolineEnd-TrampolineStart || t.at != TrampolineStart {
 		return nil, fmt.Errorf("cage: no trampolines (the engine is not initialised)")
 	}
-	c := &Cage{maxMemory: conf.MaxMemory, maxMappings: conf.MaxMappings}
+	if conf.Guard%Size != 0 || conf.Guard > 1<<40 {
+		return nil, fmt.Errorf("cage: a guard of %#x bytes: %w", conf.Guard, ErrInvalid)
+	}
+	c := &Cage{guard: conf.Guard, maxMemory: conf.MaxMemory, maxMappings: conf.MaxMappings}
 	if c.maxMemory == 0 {
 		c.maxMemory = Size
 	}
@@ -105,15 +115,16 @@ func New(conf Config) (*Cage, error) {
 		return nil, fmt.Errorf("cage: new sandbox: %w (all sandboxes together may use three quarters of vm.max_map_count = %d)", ErrMappings, maxMapCount())
 	}
 	c.vmas = baseVMAs
-	base, err := reserve()
+	p, err := reserve(Size + 2*c.guard)
 	if err != nil {
 		takeVMAs(-c.vmas)
 		t.release()
-		return nil, reserveError(err)
+		return nil, reserveError(err, Size+2*c.guard)
 	}
+	base := p + uintptr(c.guard)
 	c.base = base
 	if _, err := mmap(base+TrampolineStart, t.size, syscall.PROT_READ|syscall.PROT_EXEC, syscall.MAP_SHARED|syscall.MAP_FIXED, t.fd(), 0); err != nil {
-		munmap(base, Size)
+		munmap(p, Size+2*c.guard)
 		takeVMAs(-c.vmas)
 		t.release()
 		return nil, fmt.Errorf("cage: map the trampolines: %w", err)
@@ -146,7 +157,7 @@ func (c *Cage) close() error {
 	if c.closed {
 		return ErrClosed
 	}
-	if err := munmap(c.base, Size); err != nil {
+	if err := munmap(c.base-uintptr(c.guard), Size+2*c.guard); err != nil {
 		return fmt.Errorf("cage: unmap the sandbox: %w", err)
 	}
 	c.closed = true

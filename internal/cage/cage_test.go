@@ -645,7 +645,7 @@ func TestAddressSpaceLimit(t *testing.T) {
 // TestFallback: the second way to find an aligned place.
 func TestFallback(t *testing.T) {
 	for range 20 {
-		p, err := reserveTrimmed()
+		p, err := reserveTrimmed(Size)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,10 @@
 //	0x00020000  free for programs, libraries, heaps and stacks
 //	0xffff0000  never mapped (an access that runs over the end)
 //
+// A cage for the classic ABI has 40 GiB before and behind it that are reserved
+// without access (Config.Guard), because its code computes addresses that reach
+// so far; the other parts are the same.
+//
 // # Invariants
 //
 //   - C-RESERVED: every page of the 4 GiB belongs to the cage as long as it is
@@ -26,6 +30,8 @@
 //     until ReleaseText, because return addresses into it may still stand on
 //     a control stack.
 //   - C-EDGE: the first and the last 64 KiB are never mapped.
+//   - C-GUARD: what lies within Config.Guard of either end belongs to the cage
+//     as long as it is open, and is never accessible.
 //   - C-BOUND: offsets and lengths from a guest are checked before they are
 //     added; none overflows. Memory, entries and kernel mappings are bounded,
 //     so that a guest can't use up what the host process needs itself.

@@ -45,15 +45,15 @@ func Errno(err error) syscall.Errno {
 	return syscall.EINVAL
 }
 
-// reserveError explains why 4 GiB of address space could not be had.
-func reserveError(err error) error {
+// reserveError explains why n bytes of address space could not be had.
+func reserveError(err error, n uint64) error {
 	var lim syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_AS, &lim) == nil && lim.Cur != ^uint64(0) {
-		return fmt.Errorf("cage: reserve 4 GiB of address space: %w (RLIMIT_AS is %d MiB; a sandbox needs 4 GiB of addresses, not of memory: raise it with ulimit -v unlimited)",
-			err, lim.Cur>>20)
+		return fmt.Errorf("cage: reserve %d GiB of address space: %w (RLIMIT_AS is %d MiB; a sandbox needs %d GiB of addresses, not of memory: raise it with ulimit -v unlimited)",
+			n>>30, err, lim.Cur>>20, n>>30)
 	}
-	return fmt.Errorf("cage: reserve 4 GiB of address space: %w (the process may have as many mappings as vm.max_map_count = %d allows)",
-		err, maxMapCount())
+	return fmt.Errorf("cage: reserve %d GiB of address space: %w (the process may have as many mappings as vm.max_map_count = %d allows)",
+		n>>30, err, maxMapCount())
 }
 
 func maxMapCount() int {

@@ -57,29 +57,29 @@ const (
 	placeTries = 32
 )
 
-// reserve takes 4 GiB of aligned address space without access.
-func reserve() (uintptr, error) {
+// reserve takes n bytes of address space without access, aligned to 4 GiB.
+func reserve(n uint64) (uintptr, error) {
 	for range placeTries {
-		at := uintptr(placeLow + rand.Uint64N((placeHigh-placeLow)/Size)*Size)
-		p, err := mmap(at, Size, 0, anonymous|unix.MAP_FIXED_NOREPLACE, -1, 0)
+		at := uintptr(placeLow + rand.Uint64N((placeHigh-placeLow-n)/Size)*Size)
+		p, err := mmap(at, n, 0, anonymous|unix.MAP_FIXED_NOREPLACE, -1, 0)
 		if err == nil && p == at {
 			return p, nil
 		}
 		if err == nil { // a kernel before 4.17 takes the address for a hint
-			munmap(p, Size)
+			munmap(p, n)
 			break
 		}
 		if err != syscall.EEXIST {
 			return 0, err
 		}
 	}
-	return reserveTrimmed()
+	return reserveTrimmed(n)
 }
 
 // reserveTrimmed is for when the usual place is nearly full, or not there: it
-// takes twice as much anywhere and keeps the aligned part.
-func reserveTrimmed() (uintptr, error) {
-	p, err := mmap(0, 2*Size, 0, anonymous, -1, 0)
+// takes 4 GiB more anywhere and keeps the aligned part.
+func reserveTrimmed(n uint64) (uintptr, error) {
+	p, err := mmap(0, n+Size, 0, anonymous, -1, 0)
 	if err != nil {
 		return 0, err
 	}
@@ -87,8 +87,8 @@ func reserveTrimmed() (uintptr, error) {
 	if base > p {
 		munmap(p, uint64(base-p))
 	}
-	if end := p + 2*Size; end > base+Size {
-		munmap(base+Size, uint64(end-base-Size))
+	if end, kept := p+uintptr(n)+Size, base+uintptr(n); end > kept {
+		munmap(kept, uint64(end-kept))
 	}
 	return base, nil
 }

@@ -1,0 +1,93 @@
+package cage
+
+import (
+	"syscall"
+	"testing"
+)
+
+// TestGuard: C-GUARD. 40 GiB on either side belong to the cage and stay
+// inaccessible, whatever is mapped at its edges, and are given back.
+func TestGuard(t *testing.T) {
+	c := newCage(t, Config{Guard: ClassicGuard})
+	lo, hi := uint64(c.Base())-ClassicGuard, uint64(c.Base())+Size+ClassicGuard
+	guarded := func() {
+		t.Helper()
+		next := lo
+		for _, m := range readMaps(t) {
+			if m.end <= lo || m.start >= hi {
+				continue
+			}
+			if m.start > next {
+				t.Fatalf("nothing is mapped at %#x", next)
+			}
+			next = m.end
+			inside := m.start >= uint64(c.Base()) && m.end <= uint64(c.Base())+Size
+			if !inside && m.perms[:3] != "---" {
+				t.Errorf("%#x-%#x of the guard is %s", m.start, m.end, m.perms)
+			}
+		}
+		if next < hi {
+			t.Errorf("the guard ends at %#x, want %#x", next, hi)
+		}
+	}
+	guarded()
+	top := uint32(Size - TopGuard - 2*PageSize)
+	if _, err := c.Map(top, 2*PageSize, ProtRead|ProtWrite, Fixed); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Remap(top, 2*PageSize, 64*PageSize, true); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.Map(top, 4*TopGuard, ProtRead|ProtWrite, Fixed)
+	wantErr(t, err, ErrNoSpace)
+	wantErr(t, c.Unmap(top, Size), ErrInvalid)
+	guarded()
+	c.check(t)
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []uint64{lo, uint64(c.Base()), hi - PageSize} {
+		if err := munmapped(at); err != nil {
+			t.Errorf("%#x after Close: %v", at, err)
+		}
+	}
+	if _, err := New(Config{Trampolines: mustTrampolines(t), Guard: PageSize}); err == nil {
+		t.Error("a guard of one page is accepted")
+	}
+}
+
+// munmapped is nil if nothing is mapped at addr.
+func munmapped(addr uint64) error {
+	p, err := mmap(uintptr(addr), PageSize, 0, anonymous|0x100000, -1, 0) // MAP_FIXED_NOREPLACE
+	if err != nil {
+		return err
+	}
+	if uint64(p) != addr {
+		return syscall.EEXIST
+	}
+	return munmap(p, PageSize)
+}
+
+func mustTrampolines(t *testing.T) *Text {
+	text, err := testTrampolines()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// TestGuardTrimmed: where the usual place can't be had, the guards are as large.
+func TestGuardTrimmed(t *testing.T) {
+	const n = Size + 2*ClassicGuard
+	p, err := reserveTrimmed(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer munmap(p, n)
+	if p%Size != 0 {
+		t.Errorf("%#x is not aligned", p)
+	}
+	if err := munmapped(uint64(p) + n - PageSize); err == nil {
+		t.Error("the end is not reserved")
+	}
+}
