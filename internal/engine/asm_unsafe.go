@@ -1,6 +1,9 @@
 package engine
 
-import _ "unsafe" // for linkname
+import (
+	"syscall"
+	"unsafe" // for linkname, too
+)
 
 //go:noescape
 func enterNear(c *core)
@@ -14,10 +17,19 @@ func addressesNear(h *handlerData) (signalHandler uintptr)
 //go:noescape
 func addressesFar(h *handlerData) (signalHandler uintptr)
 
-// probe returns %fs, g, and the words at %fs-8, %fs:0 and %fs:16.
+// probe returns g, and the words at %fs-8, %fs:0 and %fs:16.
 //
 //go:noescape
-func probe(p *[5]uintptr)
+func probe(p *[4]uintptr)
+
+// fsBase asks the kernel, which all CPUs and kernels can.
+func fsBase() (fs uintptr, err error) {
+	const archGetFS = 0x1003
+	if _, _, e := syscall.RawSyscall(syscall.SYS_ARCH_PRCTL, archGetFS, uintptr(unsafe.Pointer(&fs)), 0); e != 0 {
+		return 0, e
+	}
+	return fs, nil
+}
 
 // word returns the word at %fs:i, setWord writes it.
 func word(i uintptr) uintptr

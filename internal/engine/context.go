@@ -39,6 +39,10 @@ type Exit struct {
 // ContextOptions sets what a Context has of its own.
 type ContextOptions struct {
 	ControlStackSize int // bytes, 8 for each call in progress; 0 = 1 MiB; pages are used as touched
+
+	// Classic says that the guest is one of the classic ABI, whose return addresses
+	// are on the guest's own stack. Its cage has ClassicTrampolines and guards.
+	Classic bool
 }
 
 const defaultControlStack = 1 << 20
@@ -47,13 +51,14 @@ const defaultControlStack = 1 << 20
 // goroutine at a time may use it, on whatever OS thread; Interrupt may be
 // called by anybody.
 type Context struct {
-	core   *core
-	block  block
-	frames []invocation // innermost last
-	seq    uint64       // for core.id
-	fault  *Fault
-	detach bool // see SetDetached
-	full   bool // the next Resume is refused: no room on the control stack
+	core    *core
+	block   block
+	classic bool
+	frames  []invocation // innermost last
+	seq     uint64       // for core.id
+	fault   *Fault
+	detach  bool // see SetDetached
+	full    bool // the next Resume is refused: no room on the control stack
 
 	mu     sync.Mutex // Interrupt against Close
 	closed bool
@@ -82,26 +87,44 @@ func NewContext(base uintptr, o ContextOptions) (*Context, error) {
 	if size < pageSize || size > math.MaxInt32 {
 		return nil, fmt.Errorf("engine: a control stack of %d bytes: want 4096 to 2 GiB", size)
 	}
+	if o.Classic {
+		if err := InitClassic(); err != nil {
+			return nil, err
+		}
+	}
 	if err := reinstall(); err != nil {
 		return nil, err
 	}
-	return newContext(base, uintptr(size))
+	o.ControlStackSize = size
+	return newContext(base, o)
 }
 
-func newContext(base, stack uintptr) (*Context, error) {
-	b, err := newBlock((stack + pageSize - 1) &^ (pageSize - 1))
+func newContext(base uintptr, o ContextOptions) (*Context, error) {
+	stack := (uintptr(o.ControlStackSize) + pageSize - 1) &^ (pageSize - 1)
+	entry := handler.dispatch
+	if o.Classic {
+		stack, entry = 0, handler.called
+	}
+	b, err := newBlock(stack)
 	if err != nil {
 		return nil, err
 	}
-	c := &Context{block: b, core: b.core()}
+	c := &Context{block: b, core: b.core(), classic: o.Classic}
 	k := c.core
+	k.entry = entry
+	k.gs = machine.gs
+	if o.Classic {
+		k.gs = gsUnused
+	}
 	k.base = base
 	k.tid = noThread
 	k.xmask = machine.xmask
 	k.env = [8]uint32{hostFCW, 0, 0xffff}
 	k.ctlTop = b.top()
 	k.ctlFloor = b.top()
-	k.regs.RSP = uint64(b.top())
+	if !o.Classic {
+		k.regs.RSP = uint64(b.top())
+	}
 	c.seq = 1<<63 | contextIDs.Add(1)<<24 // not canonical: no jump target is like it
 	c.newID()
 	c.clear()
@@ -175,7 +198,11 @@ func (c *Context) begin(mode uint32, entry, dataStack uint32, args []uint64) {
 	k := c.core
 	r := &k.regs
 	r.RIP = uint64(k.base) + uint64(entry&^31)
-	r.R14 = uint64(dataStack)
+	if c.classic {
+		r.RSP, r.RBP = uint64(dataStack), uint64(dataStack)
+	} else {
+		r.R14 = uint64(dataStack)
+	}
 	switch len(args) {
 	case 6:
 		r.R9 = args[5]
@@ -196,7 +223,7 @@ func (c *Context) begin(mode uint32, entry, dataStack uint32, args []uint64) {
 		r.RDI = args[0]
 	}
 	k.mode = mode
-	c.full = uintptr(r.RSP) < c.block.bottom()+margin
+	c.full = !c.classic && uintptr(r.RSP) < c.block.bottom()+margin
 }
 
 // SetCall prepares a call of the function at entry, with the data stack and up
@@ -206,9 +233,17 @@ func (c *Context) begin(mode uint32, entry, dataStack uint32, args []uint64) {
 // The invocation is a floor: the guest can't unwind the control stack past it.
 // It ends when Resume says ExitReturn, or with Leave. If the control stack has
 // no room, Resume reports that as the guest's fault.
+//
+// A function of the classic ABI returns to what is on top of dataStack, 8 bytes
+// that the caller has put there: the offset of trampoline SlotClassicReturn, so that
+// Resume says ExitReturn. Such invocations have no floor and no bound of their own.
 func (c *Context) SetCall(entry, dataStack uint32, args ...uint64) {
 	k := c.core
 	c.frames = append(c.frames, invocation{k.regs.RSP, k.ctlFloor})
+	if c.classic {
+		c.begin(modeClassicStart, entry, dataStack, args)
+		return
+	}
 	k.ctlFloor = uintptr(k.regs.RSP) - 8
 	c.begin(modeCall, entry, dataStack, args)
 }
@@ -217,6 +252,9 @@ func (c *Context) SetCall(entry, dataStack uint32, args ...uint64) {
 // handler may unwind past it, into what it interrupted. When it returns,
 // Resume says ExitSignalReturn, and the caller Restores what it had Saved.
 func (c *Context) PushSignal(handler, dataStack uint32, args ...uint64) {
+	if c.classic {
+		panic("engine: PushSignal to a guest of the classic ABI, which has no signals")
+	}
 	c.begin(modeSignal, handler, dataStack, args)
 }
 

@@ -28,13 +28,16 @@ type core struct {
 	reason uint32 // why enter returned: reasonCall...
 	slot   uint32 // trampoline that was called
 	tp     uint32 // guest thread pointer
+	tp2    uint32 // second one, of the classic ABI: one word of %fs holds both
 	mxcsr  uint32
 	fcw    uint16 // x87 control word
 	fsw    uint16 // x87 status word of an empty stack
 	x87    uint32 // 1: x87 registers are in use and stand in xsave
 	vec    uint32 // 1: modeCall loads ymm instead of clearing the registers
 	xmask  uint32 // state components that xsave holds
+	gs     uint32 // how the gs base is set: gsInstruction...
 
+	entry    uintptr // where trampolines jump: DISPATCH or CLASSIC
 	ctlTop   uintptr // end of the control stack
 	ctlFloor uintptr // the innermost invocation's exit stub; no unwinding above it
 
@@ -48,7 +51,7 @@ type core struct {
 
 	regs Registers
 	env  [8]uint32 // for FLDENV: control, status and tag word, the rest zero
-	_    [0x200 - 0x138]byte
+	_    [0x200 - 0x148]byte
 
 	ymm   [16][32]byte         // after a call
 	xsave [0x1000 - 0x400]byte // after an interruption or a fault
@@ -66,6 +69,8 @@ var (
 	_ [0x200 - unsafe.Offsetof(core{}.ymm)]byte
 	_ [unsafe.Offsetof(core{}.ymm) - 0x200]byte
 	_ [-(unsafe.Offsetof(core{}.xsave) % 64)]byte
+	_ [unsafe.Offsetof(core{}.tp) + 4 - unsafe.Offsetof(core{}.tp2)]byte
+	_ [-(unsafe.Offsetof(core{}.tp) % 8)]byte
 )
 
 // How enter goes on (core.mode).
@@ -75,6 +80,10 @@ const (
 	modeSignal        // start at RIP, with a signal-return stub
 	modeResume        // behind the call of a trampoline: the address is on the control stack
 	modeFull          // anywhere, with every register
+
+	// Of the classic ABI, behind all others.
+	modeClassicStart  // start at RIP
+	modeClassicResume // behind the call of a trampoline: RIP is what its caller left on the stack
 )
 
 // Why enter returned (core.reason).
@@ -98,10 +107,28 @@ const (
 	slotBadUnwind = 0x80000000
 )
 
+// Trampolines of the classic ABI that are not like the others: two that stay in
+// the sandbox, the return of a call from the host, and the last one, which is no
+// entry.
+const (
+	slotTLSGet        = 84
+	slotTLS2Get       = 86
+	SlotClassicReturn = 2046
+	slotNone          = 2047
+)
+
 // Initial control words, Go's own.
 const (
 	hostMXCSR = 0x1f80
 	hostFCW   = 0x37f
+)
+
+// How enter sets the gs base (core.gs).
+const (
+	gsInstruction = iota // it reads it, and writes it if it is another's
+	gsCached             // the kernel sets it; a word at %fs tells what it is
+	gsKernel             // the kernel sets it at each entry: the word may be a dead thread's
+	gsUnused             // code of the classic ABI does not use it
 )
 
 // handlerData is what the signal handler knows. It is written before the
@@ -112,6 +139,9 @@ type handlerData struct {
 	async      uintptr // redirect target for a guest that stops anywhere
 	enter      uintptr
 	enterLen   uintptr
+	classic    uintptr // CLASSIC_ENTER, a part of ENTER
+	classicLen uintptr
+	called     uintptr // CLASSIC, not looked at by the handler
 	callGuest  uintptr
 	callSignal uintptr
 	dispatch   uintptr

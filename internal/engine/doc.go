@@ -1,6 +1,7 @@
 // Package engine runs validated guest code on the calling goroutine's thread
 // and brings it back: by return, by a call for the host, by a fault, or
-// because somebody interrupted it. No cgo; Linux on x86-64; halite ABI.
+// because somebody interrupted it. No cgo; Linux on x86-64; the halite ABI and the
+// classic one.
 //
 // README.md in this folder tells how it works, step by step.
 //
@@ -20,6 +21,7 @@
 //   - E-KEEP: a call out of the guest keeps every register but rax, rcx and
 //     r11, and r10, which has what rcx had, except in the trampolines of
 //     Linux calls and of the control stack; an interruption between any two instructions keeps all of them.
+//     In the classic ABI a call keeps what NaCl's keep, and the rest is zero.
 //   - E-PREEMPT: Go's scheduler and garbage collector can always stop a guest,
 //     and Interrupt always ends a Resume that runs or comes after it.
 //

@@ -5,7 +5,8 @@
 #define F_CTX (FS_WORDS+0)	// core of the guest that this thread is in, or 0
 #define F_ENTRY (FS_WORDS+8)	// where trampolines jump: DISPATCH
 #define F_TP (FS_WORDS+16)	// the guest's thread pointer; guest code reads it
-#define F_TID (FS_WORDS+24)	// OS thread id, 0 = not asked yet
+#define F_TID (FS_WORDS+24)	// 32 bits: OS thread id, 0 = not asked yet
+#define F_GS (FS_WORDS+28)	// 32 bits: upper half of the gs base, where it can't be read
 #define F_OWNER (FS_WORDS+32)	// core.id whose x87 state the CPU holds, or a jump target
 
 // func enter(c *core)
@@ -17,14 +18,16 @@ TEXT ENTER, NOSPLIT|NOFRAME, $0-8
 	MOVQ	c+0(FP), AX
 	MOVQ	SP, core_hostSP(AX)
 	MOVQ	BP, core_hostBP(AX)
-	LEAQ	DISPATCH, CX
+	MOVQ	core_entry(AX), CX
 	MOVQ	CX, F_ENTRY(FS)
-	MOVL	core_tp(AX), CX
+	MOVQ	core_tp(AX), CX
 	MOVQ	CX, F_TP(FS)
-	MOVQ	F_TID(FS), CX
+	MOVL	F_TID(FS), CX
 	CMPQ	CX, core_tid(AX)
 	JNE	thread
 known:
+	CMPL	core_gs(AX), $const_gsInstruction
+	JNE	other
 	RDGSBASEQ	CX
 	CMPQ	CX, core_base(AX)
 	JNE	segment
@@ -35,6 +38,7 @@ based:
 	MOVL	core_mode(AX), DX
 	CMPL	DX, $const_modeFull
 	JEQ	full
+	JHI	classic
 	MOVQ	F_OWNER(FS), CX
 	CMPQ	CX, core_id(AX)
 	JNE	scrub
@@ -114,7 +118,7 @@ thread:
 	SYSCALL
 	MOVQ	AX, CX
 	MOVQ	DX, AX
-	MOVQ	CX, F_TID(FS)
+	MOVL	CX, F_TID(FS)
 asked:
 	XCHGQ	CX, core_tid(AX)
 	JMP	known
@@ -123,6 +127,32 @@ segment:
 	MOVQ	core_base(AX), CX
 	WRGSBASEQ	CX
 	JMP	based
+
+other:
+	CMPL	core_gs(AX), $const_gsUnused
+	JEQ	based
+	CMPL	core_gs(AX), $const_gsKernel
+	JEQ	kernel
+	MOVL	F_GS(FS), CX
+	CMPL	CX, (core_base+4)(AX)
+	JEQ	based
+kernel:
+	// The kernel sets the gs base, and keeps no other for us. Bases are
+	// multiples of 4 GiB.
+	MOVQ	AX, DX
+	MOVQ	core_base(AX), SI
+	MOVL	$0x1001, DI	// ARCH_SET_GS
+	MOVL	$158, AX	// arch_prctl
+	SYSCALL
+	TESTQ	AX, AX
+	JNE	refused
+	MOVQ	DX, AX
+	MOVL	(core_base+4)(AX), CX
+	MOVL	CX, F_GS(FS)
+	JMP	based
+refused:
+	INT	$3	// a filter of system calls; no guest may run now
+	JMP	refused
 
 scrub:
 	// Somebody else's x87 and MMX registers may be in the CPU. Its status
@@ -162,6 +192,9 @@ x87:
 
 bail:
 	JMP	BAIL
+
+classic:
+	JMP	CLASSIC_ENTER
 
 // The calls that put the exit stubs on the control stack: the stub is the
 // instruction behind. A real call keeps the return predictor in step.
@@ -400,6 +433,7 @@ urgent:
 	// On the way in: turn back. In a trampoline's code: begin it anew, as
 	// if the guest had been stopped before it. On the way out: go on.
 	IN_RANGE(handlerData_enter, handlerData_enterLen, turn)
+	IN_RANGE(handlerData_classic, handlerData_classicLen, turn)
 	CMPQ	R10, handlerData_callGuest(R9)
 	JEQ	turn
 	CMPQ	R10, handlerData_callSignal(R9)
@@ -573,6 +607,10 @@ TEXT ADDRESSES, NOSPLIT, $0-16
 	MOVQ	AX, handlerData_async(DI)
 	LEAQ	ENTER, AX
 	MOVQ	AX, handlerData_enter(DI)
+	LEAQ	CLASSIC_ENTER, AX
+	MOVQ	AX, handlerData_classic(DI)
+	LEAQ	CLASSIC, AX
+	MOVQ	AX, handlerData_called(DI)
 	LEAQ	CALL_GUEST, AX
 	MOVQ	AX, handlerData_callGuest(DI)
 	LEAQ	CALL_SIGNAL, AX

@@ -6,6 +6,9 @@
 #define FNINIT_ BYTE $0xdb; BYTE $0xe3
 #define FNCLEX_ BYTE $0xdb; BYTE $0xe2
 #define NOP_ BYTE $0x90
+// mov %fs:(%rcx),%rax and mov %rax,%fs:(%rcx)
+#define LOAD_FS_CX BYTE $0x64; BYTE $0x48; BYTE $0x8b; BYTE $0x01
+#define STORE_FS_CX BYTE $0x64; BYTE $0x48; BYTE $0x89; BYTE $0x01
 #define CALL_R11 BYTE $0x41; BYTE $0xff; BYTE $0xd3
 
 // fnstcw core_fcw(%rcx) and fldenv core_env(%rax), with 32-bit displacements.
@@ -159,10 +162,13 @@ GLOBL ·goFCW(SB), RODATA|NOPTR, $2
 #define CTL_UNWIND ctlUnwindNear<>(SB)
 #define CTL_READ ctlReadNear<>(SB)
 #define CALLED calledNear<>(SB)
+#define CLASSIC_ENTER classicEnterNear<>(SB)
+#define CLASSIC classicCalledNear<>(SB)
 #define ASYNC ·guestNear(SB)
 #define SIGNAL signalNear<>(SB)
 #define ADDRESSES ·addressesNear(SB)
 #include "engine_amd64.h"
+#include "classic_amd64.h"
 
 #undef FS_WORDS
 #undef ENTER
@@ -178,6 +184,8 @@ GLOBL ·goFCW(SB), RODATA|NOPTR, $2
 #undef CTL_UNWIND
 #undef CTL_READ
 #undef CALLED
+#undef CLASSIC_ENTER
+#undef CLASSIC
 #undef ASYNC
 #undef SIGNAL
 #undef ADDRESSES
@@ -185,6 +193,7 @@ GLOBL ·goFCW(SB), RODATA|NOPTR, $2
 #undef F_ENTRY
 #undef F_TP
 #undef F_TID
+#undef F_GS
 #undef F_OWNER
 
 // With runtime/cgo (a program that needs C, or -race) %fs points at glibc's
@@ -204,40 +213,42 @@ GLOBL ·goFCW(SB), RODATA|NOPTR, $2
 #define CTL_UNWIND ctlUnwindFar<>(SB)
 #define CTL_READ ctlReadFar<>(SB)
 #define CALLED calledFar<>(SB)
+#define CLASSIC_ENTER classicEnterFar<>(SB)
+#define CLASSIC classicCalledFar<>(SB)
 #define ASYNC ·guestFar(SB)
 #define SIGNAL signalFar<>(SB)
 #define ADDRESSES ·addressesFar(SB)
 #include "engine_amd64.h"
+#include "classic_amd64.h"
 
-// func probe(p *[8]uintptr): what newMachine wants to know of %fs
+// func probe(p *[4]uintptr): what findWords wants to know of %fs
 TEXT ·probe(SB), NOSPLIT, $0-8
 	MOVQ	p+0(FP), DI
-	RDFSBASEQ	AX
-	MOVQ	AX, 0(DI)
 	MOVQ	(TLS), CX
-	MOVQ	CX, 8(DI)
-	MOVQ	-8(AX), CX
-	MOVQ	CX, 16(DI)
-	MOVQ	0(AX), CX
-	MOVQ	CX, 24(DI)
-	MOVQ	16(AX), CX
-	MOVQ	CX, 32(DI)
+	MOVQ	CX, 0(DI)
+	MOVQ	$-8, CX
+	LOAD_FS_CX
+	MOVQ	AX, 8(DI)
+	XORL	CX, CX
+	LOAD_FS_CX
+	MOVQ	AX, 16(DI)
+	MOVL	$16, CX
+	LOAD_FS_CX
+	MOVQ	AX, 24(DI)
 	RET
 
 // func word(i uintptr) uintptr: the word at %fs:i
 TEXT ·word(SB), NOSPLIT, $0-16
 	MOVQ	i+0(FP), CX
-	RDFSBASEQ	AX
-	MOVQ	(AX)(CX*1), AX
+	LOAD_FS_CX
 	MOVQ	AX, ret+8(FP)
 	RET
 
 // func setWord(i, v uintptr)
 TEXT ·setWord(SB), NOSPLIT, $0-16
 	MOVQ	i+0(FP), CX
-	MOVQ	v+8(FP), DX
-	RDFSBASEQ	AX
-	MOVQ	DX, (AX)(CX*1)
+	MOVQ	v+8(FP), AX
+	STORE_FS_CX
 	RET
 
 // func segments() uint64: ss and cs as in the kernel's signal frame

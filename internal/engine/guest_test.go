@@ -24,14 +24,19 @@ const (
 	guestStack    = 0x200000
 )
 
-// program is the contents of testdata/guest.hex.
+// program is the contents of a .hex file of testdata.
 type program struct {
 	code    []byte
 	symbols map[string]uint32
 }
 
-var guestProgram = sync.OnceValues(func() (*program, error) {
-	f, err := os.Open("testdata/guest.hex")
+var (
+	guestProgram   = sync.OnceValues(func() (*program, error) { return readProgram("testdata/guest.hex") })
+	classicProgram = sync.OnceValues(func() (*program, error) { return readProgram("testdata/classic.hex") })
+)
+
+func readProgram(name string) (*program, error) {
+	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +65,7 @@ var guestProgram = sync.OnceValues(func() (*program, error) {
 		}
 	}
 	return p, nil
-})
+}
 
 // guestRegs is what load and store in guest.s move.
 type guestRegs struct {

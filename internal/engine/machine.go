@@ -40,6 +40,7 @@ var machine struct {
 	far          bool // runtime/cgo is linked
 	detachAlways bool // asyncpreemptoff: nothing else can stop a guest
 	xmask        uint32
+	gs           uint32 // core.gs
 	pid          int
 	signal       uintptr // our handler
 	signals      []syscall.Signal
@@ -116,26 +117,34 @@ func checkCPU() error {
 		return unsupported("no auxiliary vector: %v", err)
 	}
 	const atHWCAP2, fsgsbase = 26, 1 << 1
+	machine.gs = gsCached
 	for _, kv := range aux {
 		if kv[0] == atHWCAP2 && kv[1]&fsgsbase != 0 {
-			return nil
+			machine.gs = gsInstruction
 		}
 	}
-	return unsupported("the kernel does not let programs set the gs base (FSGSBASE; Linux 5.9 has it)")
+	return nil
 }
 
 // findWords decides where the engine's five words per thread are.
 func findWords() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	var p [5]uintptr
+	var p [4]uintptr
 	probe(&p)
-	fs, g, before, at0, at16 := p[0], p[1], p[2], p[3], p[4]
+	fs, err := fsBase()
+	if err != nil {
+		return unsupported("the kernel does not tell the fs base: %v", err)
+	}
+	g, before, at0, at16 := p[0], p[1], p[2], p[3]
 	words := uintptr(nearWords)
 	switch {
 	case at0 == fs && at16 == fs:
 		machine.far = true
 		words = farWords
+		if machine.gs == gsCached {
+			machine.gs = gsKernel // see forgetThread
+		}
 	case before == g && g != 0:
 	default:
 		return unsupported("thread-local storage is neither Go's own nor glibc's")
@@ -163,6 +172,7 @@ func asyncPreemptOff(godebug string) bool {
 func fillHandlerData() error {
 	h := &handler
 	h.enterLen = funcLen(h.enter)
+	h.classicLen = funcLen(h.classic)
 	h.dispLen = funcLen(h.dispatch)
 	h.depthLen = funcLen(h.depth)
 	h.unwindLen = funcLen(h.unwind)

@@ -46,8 +46,11 @@ func (c *Context) Resume() Exit {
 		}
 		switch k.reason {
 		case reasonCall:
-			if k.slot == slotBadUnwind {
+			switch {
+			case k.slot == slotBadUnwind:
 				return c.badUnwind()
+			case c.classic && k.slot == SlotClassicReturn:
+				return c.classicReturn()
 			}
 			return Exit{ExitCall, k.slot}
 		case reasonReturn:

@@ -40,7 +40,7 @@ func selfTest() error {
 	if err := box.MapText(at, text); err != nil {
 		return err
 	}
-	c, err := newContext(box.Base(), pageSize)
+	c, err := newContext(box.Base(), ContextOptions{ControlStackSize: pageSize})
 	if err != nil {
 		return err
 	}

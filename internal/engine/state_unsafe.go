@@ -112,6 +112,9 @@ func (c *Context) SetXMM(i int, lo, hi uint64) {
 // floating-point result.
 func (c *Context) SetResultXMM(lo uint64) {
 	k := c.core
+	if k.mode == modeClassicResume {
+		return // NaCl's calls return with empty vector registers
+	}
 	if k.mode != modeResume {
 		panic("engine: SetResultXMM without a call")
 	}
@@ -119,16 +122,24 @@ func (c *Context) SetResultXMM(lo uint64) {
 	binary.LittleEndian.PutUint64(k.ymm[0][8:], 0)
 }
 
-// ControlDepth returns the number of words on the control stack.
+// ControlDepth returns the number of words on the control stack, which a guest of
+// the classic ABI has not.
 func (c *Context) ControlDepth() int {
+	if c.classic {
+		return 0
+	}
 	return int((c.core.ctlTop - uintptr(c.core.regs.RSP)) / 8)
 }
 
 // Backtrace returns up to max return addresses as sandbox offsets, innermost
-// first, through all invocations. Exit stubs are left out.
+// first, through all invocations. Exit stubs are left out. There are none of the
+// classic ABI, whose return addresses are the guest's own.
 func (c *Context) Backtrace(max int) []uint32 {
 	var out []uint32
 	k := c.core
+	if c.classic {
+		return nil
+	}
 	for sp := uintptr(k.regs.RSP); sp < k.ctlTop && len(out) < max; sp += 8 {
 		if w := *(*uint64)(ptr(sp)); w>>32 == uint64(k.base)>>32 {
 			out = append(out, uint32(w))
@@ -142,8 +153,15 @@ func (c *Context) Backtrace(max int) []uint32 {
 // address on its control stack points there, or it was stopped there. Together
 // with the same question to each State that may yet be restored, for all
 // threads of the domain, this is the proof that cage.ReleaseText wants.
+//
+// In the classic ABI, return addresses lead to the beginning of a bundle, where any
+// validated code is safe. What is asked there is whether the thread was stopped
+// anywhere else in the range.
 func (c *Context) RefersTo(start, end uint32) bool {
 	k := c.core
+	if c.classic {
+		return k.mode == modeFull && within(k.regs.RIP, k.base, start, end)
+	}
 	if k.mode != modeNone && within(k.regs.RIP, k.base, start, end) {
 		return true
 	}
@@ -158,6 +176,9 @@ func (c *Context) RefersTo(start, end uint32) bool {
 // RefersTo reports whether the state was saved in [start, end) of the sandbox.
 // The control stack is the Context's business.
 func (s *State) RefersTo(start, end uint32) bool {
+	if s.mode == modeClassicStart || s.mode == modeClassicResume {
+		return false // it goes on at a bundle
+	}
 	return s.mode != modeNone && within(s.regs.RIP, uintptr(s.regs.RIP)&^(cage.Size-1), start, end)
 }
 

@@ -32,10 +32,18 @@ func TestEverySignal(t *testing.T) {
 	}
 }
 
+// TestEveryClassicSignal is the same for the classic ABI.
+func TestEveryClassicSignal(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGURG, syscall.SIGUSR2} {
+		n := trace(t, "classic", sig)
+		t.Logf("%v at each of %d instructions", sig, n)
+	}
+}
+
 // TestEveryInterrupt: an interrupt at any instruction ends the guest's endless
 // loop, and no register shows an address of the host.
 func TestEveryInterrupt(t *testing.T) {
-	for _, name := range []string{"ctlspin", "callspin"} {
+	for _, name := range []string{"ctlspin", "callspin", "classictls"} {
 		n := trace(t, name, syscall.SIGURG)
 		t.Logf("%s: interrupted at each of %d instructions", name, n)
 	}
@@ -49,7 +57,13 @@ func TestStepChild(t *testing.T) {
 	}
 	runtime.LockOSThread()
 	signal.Notify(make(chan os.Signal, 1000), syscall.SIGUSR2)
-	s, c := newGuest(t)
+	s, c, begin := (*sandbox)(nil), (*Context)(nil), start
+	if mode == "classic" || mode == "classictls" {
+		s, c = newClassicGuest(t)
+		begin = startClassic
+	} else {
+		s, c = newGuest(t)
+	}
 	s.regs(guestIn).pattern(3)
 	lo, hi := textRange()
 	fmt.Printf("step %d %d %d %d %d %d\n", syscall.Gettid(), s.Base(), lo, hi, handler.enter, uintptr(unsafe.Pointer(&c.core.intr)))
@@ -57,10 +71,13 @@ func TestStepChild(t *testing.T) {
 	os.Stdin.Read(go_[:])
 	for turn := 0; ; turn++ {
 		name := mode
-		if mode == "signal" {
+		switch mode {
+		case "signal", "classic":
 			name = "verifycalls"
+		case "classictls":
+			name = "tlsspin"
 		}
-		start(c, name, 1)
+		begin(c, name, 1)
 		syscall.RawSyscall(syscall.SYS_TGKILL, uintptr(os.Getpid()), uintptr(syscall.Gettid()), uintptr(syscall.SIGUSR1))
 	resume:
 		for {
@@ -68,7 +85,7 @@ func TestStepChild(t *testing.T) {
 			case ExitCall:
 				c.Regs().RAX = 0
 			case ExitReturn:
-				if mode != "signal" || c.Regs().RAX != 0 {
+				if name != "verifycalls" || c.Regs().RAX != 0 {
 					s.regs(guestOut).differ(t, s.regs(guestIn))
 					t.Fatalf("turn %d: %s returned %d", turn, name, c.Regs().RAX)
 				}
@@ -96,7 +113,7 @@ func textRange() (lo, hi uintptr) {
 	h := &handler
 	lo, hi = ^uintptr(0), 0
 	for _, f := range []uintptr{h.bail, h.async - 1, h.enter, h.callGuest, h.callSignal, h.dispatch, h.depth,
-		h.unwind, h.read, h.ret, h.retClear, h.sigRet, h.sigClear} {
+		h.unwind, h.read, h.ret, h.retClear, h.sigRet, h.sigClear, h.classic, h.called} {
 		lo, hi = min(lo, f), max(hi, f+funcLen(f))
 	}
 	return lo, hi
@@ -194,7 +211,7 @@ turns:
 				break
 			}
 		}
-		if mode != "signal" {
+		if mode != "signal" && mode != "classic" {
 			if n > 220 { // several times around the loop
 				end()
 				return n
