@@ -1,9 +1,6 @@
 package validator
 
-import (
-	"encoding/binary"
-	"sync/atomic"
-)
+import "encoding/binary"
 
 // Prefix bits, as collected by step.
 const (
@@ -73,11 +70,9 @@ type checker struct {
 	starts []uint32 // a bit for every instruction that may be jumped to
 	jumped []uint32 // a bit for every place in the text that is jumped to
 
-	// The checker looks at span bytes of the text from lo on. Of several that
-	// share a text, each writes to its own part of starts and jumped; branches
-	// out of the part are noted in crossed, which they write to atomically.
-	lo, span uint
-	crossed  []uint32
+	// The checker looks at the text from lo to hi. Of several that share a text,
+	// each writes to its own part of starts and has a bitmap of its own for jumped.
+	lo, hi uint
 
 	// checkTargets makes step judge branches inside the text by starts, which
 	// must be complete; without it they are noted in jumped.
@@ -86,7 +81,7 @@ type checker struct {
 	target int64 // that a branch should not have, when it is judged so
 
 	abi      ABI
-	fast     *fastTable
+	fast     *automaton
 	features Features // that the CPU has; 0 does not ask
 
 	// Of the NaCl ABIs: the register that the instruction before has
@@ -410,10 +405,8 @@ func (c *checker) branch(q uint, flags formFlags) ruleID {
 			c.target = t
 			return ruleJumpTarget
 		}
-	case uint(t)-c.lo < c.span:
-		c.jumped[t/BundleSize] |= 1 << (t % BundleSize)
 	default:
-		atomic.OrUint32(&c.crossed[t/BundleSize], 1<<(t%BundleSize))
+		c.jumped[t/BundleSize] |= 1 << (t % BundleSize)
 	}
 	return ruleNone
 }

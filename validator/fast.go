@@ -2,455 +2,173 @@ package validator
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"sync"
 )
 
-// The fast path: most instructions of compiled programs have one of a few
-// shapes, whose lengths and properties can be looked up without asking one
-// question after another. What it accepts, step accepts with the same length
-// and the same effects, and a test compares them over all encodings. What it
-// does not know it leaves to step; it never refuses anything itself.
+// The fast path: a deterministic automaton that reads the text byte by byte, one
+// table look-up each, and knows most instructions of compiled programs. Four
+// bundles are read at a time, a byte of each in turn, so that the processor need
+// not wait for one look-up before it begins the next; nothing depends on what the
+// bytes are. Only then is looked at where instructions began and which of them
+// have something to be judged: branches, operands relative to rip, registers that
+// have to be zero-extended.
 //
-// An instruction is looked up in four steps, all of which work on one 64-bit
-// load: prefixes are shifted out of it (65 67 as a pair, then at most one of
-// 66, f3, f2, then REX), the opcode selects a group of sixteen entries, the
-// ModRM byte together with REX.R, REX.B and the presence of 65 67 gives a word
-// of facts, and kind of operand and reg field select the entry. An entry holds
-// the facts that it does not stand, so that one AND tells whether step has to
-// look.
+// What the fast path accepts, step accepts with the same length and the same
+// effects, and a test compares them over all encodings. What it does not know it
+// leaves to step; it never refuses anything itself.
 
-// Bits of a word of facts about a ModRM byte, and in the same places of an
-// entry, which of them do not go with it or are of interest.
+// A state of the automaton names the row of the next look-up and labels the byte
+// that led to it.
 const (
-	xRegSP   = 1 << iota // the reg field is rsp; for the NaCl ABIs, rsp or rbp or r15
-	xReg15               // the reg field is r15
-	xRmSP                // likewise for a register in r/m
-	xRm15                //
-	xPlain               // a memory operand without 65 67; for classic, one whose base may be anything
-	xUseless             // 65 67 although r/m is a register or %rip-relative; for classic, perhaps a prelude
-	xRIP                 // %rip-relative, which is no obstacle but has to be looked at
-	xSegment             // a memory operand with 65 67
-	xLength              // three bits: ModRM and displacement
-	xSIB     = 1 << 11
-	// The upper four bits of facts select the entry of a group.
-	xSelect = 12
+	rowBits  = 10
+	rowMask  = 1<<rowBits - 1
+	maxRows  = 1 << rowBits
+	rowStart = 0 // an instruction ends here and the next one begins
+	rowSlow  = 1 // the instruction is left to step; this row leads to itself
 )
 
-// Further bits of an entry.
+// Labels. That of a byte is known when the byte is, not at the instruction's end.
 const (
-	eImm   = 16 // four bits: length of the immediate
-	eREX   = 20 // four bits: B, X, R and presence of REX that do not go with it
-	eRel8  = 1 << 24
-	eRel32 = 1 << 25
-	eNeed  = 1 << 26 // needs a CPU feature
-	eSlow  = 1 << 27 // left to step
+	labelNone  = iota
+	labelNeed  // needs a CPU feature
+	labelRel8  // a direct branch
+	labelRel32 //
+	labelRIP   // the ModRM byte of a %rip-relative operand, whose displacement follows
 
-	// Of the classic ABI: the address is computed and not used, and which
-	// register is zero-extended, two bits: none, reg, r/m, or that of the opcode.
-	eAddressBit = 28
-	eAddress    = 1 << eAddressBit
-	eZx         = 29
+	labelZx    = 16 // plus a register, which the instruction zero-extends
+	labelIndex = 32 // plus a register, which the instruction before must have zero-extended
 )
 
-// mod0 tells by the mod field of a ModRM byte whether it is 0.
-var mod0 = [4]uint8{1, 0, 0, 0}
+// An automaton gives the next state by row and byte. It has rows for an array of
+// this size, so that no look-up can leave it.
+type automaton [maxRows << 8]uint16
 
-// xObstacles are the facts that make an instruction one for step.
-const xObstacles = 0xff &^ xRIP
-
-// A fastTable is made from the generated tables for one ABI.
-type fastTable struct {
-	abi     ABI
-	prefix  [256]uint8       // 1, 2, 3 for 66, f3, f2
-	rex     [256]uint8       // the byte itself if it is a REX prefix
-	groups  [16 * 256]uint16 // by map (0 or 0f), prefix, W and opcode
-	facts   [8 * 256]uint16  // by 65 67, REX.R, REX.B and ModRM
-	entries []uint32         // sixteen for each group
-	sib     [8 * 256]uint8   // by REX.X, REX.B, whether mod is 0, and SIB
+var automata = [3]func() *automaton{
+	Halite:  sync.OnceValue(func() *automaton { return newAutomaton(Halite) }),
+	Classic: sync.OnceValue(func() *automaton { return newAutomaton(Classic) }),
+	X86_32:  sync.OnceValue(func() *automaton { return newAutomaton(X86_32) }),
 }
 
-// Of a SIB byte: the index register or noReg, and what is wrong with the base.
-const (
-	sIndex = 31
-	sBase  = 32 // not one that an access may have
-	sSlow  = 64 // none, but a displacement; step knows what to do
-)
+// A trace holds the state behind every byte of a bundle, sixteen bits each.
+type trace [2 * BundleSize]byte
 
-var fastTables = [3]func() *fastTable{
-	Halite:  sync.OnceValue(func() *fastTable { return newFastTable(Halite) }),
-	Classic: sync.OnceValue(func() *fastTable { return newFastTable(Classic) }),
-	X86_32:  sync.OnceValue(func() *fastTable { return newFastTable(X86_32) }),
+// atOnce is how many bundles the automaton reads in turn.
+const atOnce = 4
+
+// run reads four bundles.
+func (a *automaton) run(text *[atOnce * BundleSize]byte, t *[atOnce]trace) {
+	var s0, s1, s2, s3 uint16
+	for i := range BundleSize {
+		s0 = a[uint(s0&rowMask)<<8|uint(text[i])]
+		s1 = a[uint(s1&rowMask)<<8|uint(text[BundleSize+i])]
+		s2 = a[uint(s2&rowMask)<<8|uint(text[2*BundleSize+i])]
+		s3 = a[uint(s3&rowMask)<<8|uint(text[3*BundleSize+i])]
+		binary.LittleEndian.PutUint16(t[0][2*i:], s0)
+		binary.LittleEndian.PutUint16(t[1][2*i:], s1)
+		binary.LittleEndian.PutUint16(t[2][2*i:], s2)
+		binary.LittleEndian.PutUint16(t[3][2*i:], s3)
+	}
 }
 
-func newFastTable(abi ABI) *fastTable {
-	t := &fastTable{abi: abi}
-	t.prefix[0x66], t.prefix[0xf3], t.prefix[0xf2] = 1, 2, 3
-	if abi != X86_32 {
-		for b := 0x40; b < 0x50; b++ {
-			t.rex[b] = uint8(b)
-		}
+// runFrom reads a bundle from p on, where an instruction begins.
+func (a *automaton) runFrom(bundle *[BundleSize]byte, p uint, t *trace) {
+	s := uint16(rowStart)
+	for i := p & 31; i < BundleSize; i++ {
+		s = a[uint(s&rowMask)<<8|uint(bundle[i])]
+		binary.LittleEndian.PutUint16(t[2*i:], s)
 	}
-	for i := range t.facts {
-		t.facts[i] = factsOf(abi, i>>10 != 0, i>>9&1 != 0, i>>8&1 != 0, i&255)
-	}
-	for i := range t.sib {
-		t.sib[i] = sibOf(abi, i>>10&1 != 0, i>>9&1 != 0, i>>8&1 != 0, i&255)
-	}
-	// Group 0 is for what has no cell.
-	known := map[[16]uint32]uint16{}
-	add := func(g [16]uint32) uint16 {
-		i, ok := known[g]
-		if !ok {
-			i = uint16(len(t.entries) / 16)
-			known[g] = i
-			t.entries = append(t.entries, g[:]...)
-		}
-		return i
-	}
-	var slow [16]uint32
-	for i := range slow {
-		slow[i] = eSlow
-	}
-	add(slow)
-	cells := &legacyCells64
-	if abi == X86_32 {
-		cells = &legacyCells32
-	}
-	for opmap := range 2 {
-		for prefix := range 4 {
-			for w := range 2 {
-				for op := range 256 {
-					g := slow
-					cell := cells[(opmap*6+prefix)*2+w][op]
-					for i := range g {
-						switch {
-						case cell>>14 == 0:
-							g[i] = entryOf(abi, &forms[cell], op, false, false)
-						case cell>>14 == 1:
-							g[i] = entryOf(abi, &forms[narrowGroups[cell&0x3fff][i]], op, true, i >= 8)
-						case i >= 8:
-							g[i] = entryOf(abi, &forms[wideGroups[cell&0x3fff][64+i-8]], op, true, true)
-						}
-					}
-					if opmap == 0 {
-						switch {
-						case op == 0x83 && prefix == 0:
-							g[4] = eSlow // may begin an indirect jump unit
-						case isNotOpcode(abi, op):
-							g = slow
-						}
-						if abi != Halite && prefix != 0 && cell>>14 == 0 {
-							g = slow // may be padding, or a repetition
-						}
-						if abi == Classic && op&^2 == 0x89 && prefix == 0 && w == 0 {
-							for i := range 8 {
-								g[i] |= xUseless // may begin a string unit
-							}
-						}
-						if abi != Halite && op == 0x90 {
-							// A nop, with 66 another; with REX it depends.
-							g = slow
-							if prefix < 2 {
-								for i := range g {
-									g[i] = 8 << eREX
-								}
-							}
-						}
-					}
-					t.groups[(opmap<<3|prefix<<1|w)<<8|op] = add(g)
-				}
-			}
-		}
-	}
-	return t
 }
 
-// isNotOpcode names the bytes that step treats specially.
-func isNotOpcode(abi ABI, op int) bool {
-	switch op {
-	case 0x0f, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xc4, 0xc5, 0xf0, 0xf2, 0xf3:
-		return true
+// marks returns which bytes end an instruction and which are labelled.
+func (t *trace) marks() (ends, labelled uint32) {
+	const (
+		lanes  = 0x0001_0001_0001_0001
+		rows   = rowMask * lanes
+		labels = (1<<(16-rowBits) - 1) * lanes
+		// A multiplication by it moves bits 0, 16, 32 and 48 to 48, 49, 50 and 51.
+		gather = 1<<48 | 1<<33 | 1<<18 | 1<<3
+	)
+	for i := range uint(BundleSize / 4) {
+		w := binary.LittleEndian.Uint64(t[8*i:])
+		// What is not 0 carries into the bit above the field when ones are added.
+		inside := (w&rows + rows) >> rowBits & lanes
+		label := (w>>rowBits&labels + labels) >> (16 - rowBits) & lanes
+		ends |= uint32(inside*gather>>48&15^15) << (4 * i)
+		labelled |= uint32(label*gather>>48&15) << (4 * i)
 	}
-	return abi != X86_32 && op&0xf0 == 0x40
+	return ends, labelled
 }
 
-// factsOf makes a word of facts.
-func factsOf(abi ABI, gs, r, b bool, m int) (f uint16) {
-	set := func(bit uint16, yes bool) {
-		if yes {
-			f |= bit
-		}
-	}
-	reg, rm := m>>3&7, m&7
-	f |= uint16(reg) << xSelect
-	if r {
-		reg |= 8
-	}
-	shape := memoryShapes[m]
-	isMem := m < 0xc0
-	base := rm
-	if b {
-		base |= 8
-	}
-	set(8<<xSelect, isMem)
-	set(xSIB, isMem && shape&hasSIB != 0)
-	f |= xLength * (1 + uint16(shape&dispSize))
-	switch abi {
-	case Halite:
-		set(xRegSP, reg == regSP)
-		set(xReg15, reg == reg15)
-		set(xRmSP, !isMem && base == regSP)
-		set(xRm15, !isMem && base == reg15)
-		set(xPlain, isMem && !gs && shape&isRIP == 0)
-		set(xUseless, gs && (!isMem || shape&isRIP != 0))
-		set(xSegment, isMem && gs)
-		set(xRIP, isMem && shape&isRIP != 0)
-	case Classic:
-		reserved := func(r int) bool { return r == regSP || r == regBP || r == reg15 }
-		set(xRegSP, reserved(reg))
-		set(xRmSP, !isMem && reserved(base))
-		set(xPlain, isMem && shape&(hasSIB|isRIP) == 0 && base != regBP && base != reg15)
-		set(xUseless, !r && !b && (m == 0xf6 || m == 0xff))
-	}
-	return f
-}
-
-// sibOf makes the facts about a SIB byte.
-func sibOf(abi ABI, x, b, mod0 bool, sib int) uint8 {
-	base, index := sib&7, sib>>3&7
-	if b {
-		base |= 8
-	}
-	if x {
-		index |= 8
-	}
-	f := uint8(noReg)
-	if sib&7 == 5 && mod0 {
-		f |= sSlow
-	}
-	switch abi {
-	case Halite:
-		if base == regSP {
-			f |= sBase
-		}
-	case Classic:
-		if base != regSP && base != regBP && base != reg15 {
-			f |= sBase
-		}
-		if index != 4 {
-			f = f&^sIndex | uint8(index)
-		}
-	}
-	return f
-}
-
-// entryOf makes the entry of a form.
-func entryOf(abi ABI, f *form, op int, modrm, isMem bool) uint32 {
-	if f.verdict[abi] != ruleNone || f.flags&(fSuffix|fVexUsed|fVexLoose|fIs4) != 0 {
-		return eSlow
-	}
-	e := uint32(f.imm) << eImm
-	set := func(bit uint32, yes bool) {
-		if yes {
-			e |= bit
-		}
-	}
-	has := func(x formFlags) bool { return f.flags&x != 0 }
-	set(eRel8, has(fRel8))
-	set(eRel32, has(fRel32))
-	set(eNeed, f.need != needNothing)
-	if modrm {
-		e |= 7*xLength | xSIB
-	}
-	if abi == X86_32 {
-		return e
-	}
-	if has(fOpGPR) && op&7 == regSP || abi == Classic && has(fOpWritten) && op&7 == regBP {
-		return eSlow
-	}
-	set(1<<eREX, has(fOpWritten) && op&7 == 7)
-	if abi == Classic {
-		set(8<<eREX, has(fNoREX))
-		set(xRegSP, has(fRegWritten))
-		set(xRmSP, has(fRmWritten))
-		set(xPlain, isMem && !has(fAddressOnly|fHint))
-		set(eAddress, has(fAddressOnly|fHint))
-		switch {
-		case has(fZxReg):
-			e |= 1 << eZx
-		case has(fZxRm):
-			e |= 2 << eZx
-		case has(fZxOp):
-			e |= 3 << eZx
-		case has(fZxAcc):
-			return eSlow
-		}
-		return e
-	}
-	// Extension bits only for fields that exist: B and X for memory.
-	set(4<<eREX, !has(fRegExt))
-	set(2<<eREX, !isMem)
-	set(1<<eREX, !isMem && !has(fRmExt|fOpExt))
-	set(8<<eREX, has(fNoREX|fRel8|fRel32|fRet))
-	set(xRegSP, has(fRegGPR))
-	set(xReg15, has(fRegGPR) && has(fRegWritten))
-	set(xRmSP, has(fRmGPR))
-	set(xRm15, has(fRmGPR) && has(fRmWritten))
-	switch {
-	case !isMem:
-		e |= xUseless | xSegment
-	case has(fAddressOnly):
-		e |= xSegment
-	default:
-		e |= xPlain | xUseless | xRIP
-	}
-	return e
-}
-
-// runHalite goes over the current bundle from p on for as long as it finds
-// instructions that the fast path knows. It returns where it stopped and the
-// starts of the instructions before that.
-func (c *checker) runHalite(p uint) (uint, uint32) {
-	t := c.fast
-	refuse := uint32(eSlow)
-	if c.features != 0 {
-		refuse |= eNeed
-	}
-	var starts uint32
-	for p < BundleSize {
-		w := binary.LittleEndian.Uint64(c.buf[p : p+8])
-		var gs uint
-		if uint16(w) == 0x6765 {
-			gs = 1
-		}
-		w >>= gs * 16 & 63
-		q := p + gs*2
-		prefix := uint(t.prefix[byte(w)])
-		if prefix != 0 {
-			w >>= 8
-			q++
-		}
-		rex := uint(t.rex[byte(w)])
-		w >>= rex >> 6 * 8 & 63
-		q += rex >> 6
-		page := prefix<<1 | rex>>3&1
-		if byte(w) == 0x0f {
-			w >>= 8
-			q++
-			page |= 8
-		}
-		group := uint(t.groups[page<<8|uint(byte(w))])
-		m := uint(byte(w >> 8))
-		facts := uint(t.facts[gs<<10|rex>>1&2<<8|rex&1<<8|m])
-		i := group<<4 | facts>>xSelect
-		if i >= uint(len(t.entries)) {
-			break
-		}
-		e := t.entries[i]
-		x := uint32(facts) & e
-		if x&xObstacles|e&uint32((rex&7|rex>>3&8)<<eREX)|e&refuse != 0 {
-			break
-		}
-		// Branches that depend on the kind of operand would be predicted badly:
-		// what is not there counts for nothing instead.
-		hasSIB := uint(x >> 11 & 1)
-		sib := uint(t.sib[rex&1<<9|uint(mod0[m>>6])<<8|uint(byte(w>>16))])
-		q += 1 + uint(x>>8&7) + hasSIB + uint(e>>eImm&15)
-		if sib&(sBase|sSlow)&-hasSIB != 0 || q > BundleSize {
-			break
-		}
-		if x&xRIP != 0 {
-			// Of w there may be less left than a displacement.
-			disp := int32(binary.LittleEndian.Uint32(c.buf[(q-uint(e>>eImm&15)-4)&31:]))
-			if t := c.base + int64(c.bundle) + int64(q) + int64(disp); t < SandboxStart || t > SandboxEnd-ripSlack {
-				break
-			}
-		}
-		if e&(eRel8|eRel32) != 0 {
-			at := c.bundle + int(q) + c.distance(q, e)
-			if uint(at)-c.lo >= c.span || c.checkTargets {
-				break
-			}
-			c.jumped[uint(at)/BundleSize] |= 1 << (uint(at) % BundleSize)
-		}
-		starts |= 1 << p
-		p = q
-	}
-	return p, starts
-}
-
-// distance is that of the direct branch that ends at q, of 8 or 32 bits.
-func (c *checker) distance(q uint, e uint32) int {
-	short := uint(e / eRel8 & 1)
-	shift := short * 24
-	return int(int32(binary.LittleEndian.Uint32(c.buf[(q-4+short*3)&63:])<<(shift&31)) >> (shift & 31))
-}
-
-// runNaCl is runHalite for the NaCl ABIs. It keeps c.zx and c.inner up to date.
+// settle judges what the automaton has found from p on in the bundle at offset
+// off. It returns where it stopped, at the end of the bundle or at an instruction
+// for step, and the starts of the instructions before that. Of the NaCl ABIs it
+// keeps c.zx and c.inner up to date.
 //
 // Preconditions: no half-written rsp or rbp is waiting for its base.
-func (c *checker) runNaCl(p uint) (uint, uint32) {
-	t := c.fast
-	refuse := uint32(eSlow)
-	if c.features != 0 {
-		refuse |= eNeed
+func (c *checker) settle(off, p uint, t *trace) (uint, uint32) {
+	ends, labelled := t.marks()
+	from := ^uint32(0) << p
+	starts := (ends<<1|1<<p)&from | 1<<p
+	// The register that is zero-extended before the instruction at zxAt, and the
+	// same of the instruction before.
+	zx, zxAt := c.zx, p
+	before, beforeAt := zx, zxAt
+	stop := uint(BundleSize)
+	if ends>>(BundleSize-1) == 0 {
+		// The last one is not complete, or not known.
+		stop = uint(bits.Len32(starts)) - 1
 	}
-	zx := c.zx
-	var starts uint32
-	for p < BundleSize {
-		w := binary.LittleEndian.Uint64(c.buf[p : p+8])
-		q := p
-		prefix := uint(t.prefix[byte(w)])
-		if prefix != 0 {
-			w >>= 8
-			q++
-		}
-		rex := uint(t.rex[byte(w)])
-		w >>= rex >> 6 * 8 & 63
-		q += rex >> 6
-		page := prefix<<1 | rex>>3&1
-		if byte(w) == 0x0f {
-			w >>= 8
-			q++
-			page |= 8
-		}
-		op := uint(byte(w))
-		group := uint(t.groups[page<<8|op])
-		m := uint(byte(w >> 8))
-		facts := uint(t.facts[rex>>1&2<<8|rex&1<<8|m])
-		i := group<<4 | facts>>xSelect
-		if i >= uint(len(t.entries)) {
+	for l := labelled & from; l != 0; l &= l - 1 {
+		i := uint(bits.TrailingZeros32(l))
+		start := uint(bits.Len32(starts<<(BundleSize-1-i))) - BundleSize + i
+		end := i + 1 + uint(bits.TrailingZeros32(ends>>i))
+		if start >= stop {
 			break
 		}
-		e := t.entries[i]
-		x := uint32(facts) & e
-		if x&xObstacles|e&uint32((rex&7|rex>>3&8)<<eREX)|e&refuse != 0 {
-			break
-		}
-		q += 1 + uint(x>>8&7) + uint(e>>eImm&15)
-		// As in runHalite. To compute an address needs no base or index.
-		hasSIB := uint(x >> 11 & 1)
-		access := hasSIB &^ uint(e>>eAddressBit)
-		sib := uint(t.sib[rex&3<<9|uint(mod0[m>>6])<<8|uint(byte(w>>16))])
-		q += hasSIB
-		index := sib&sIndex&-access | noReg&^-access
-		if sib&sSlow&-hasSIB|sib&sBase&-access != 0 || index != noReg && index != zx || q > BundleSize {
-			break
-		}
-		if e&(eRel8|eRel32) != 0 {
-			at := c.bundle + int(q) + c.distance(q, e)
-			if uint(at)-c.lo >= c.span || c.checkTargets {
-				break
+		known := true
+		switch label := uint(binary.LittleEndian.Uint16(t[2*i&62:])) >> rowBits; {
+		case label >= labelIndex:
+			r := label - labelIndex
+			if known = zxAt == start && zx == r || beforeAt == start && before == r; known {
+				c.inner |= 1 << start
 			}
-			c.jumped[uint(at)/BundleSize] |= 1 << (uint(at) % BundleSize)
+		case label >= labelZx:
+			before, beforeAt = zx, zxAt
+			zx, zxAt = label-labelZx, end
+		case label == labelRel8:
+			known = c.noteBranch(off+end, int64(int8(c.text[off+end-1])))
+		case label == labelRel32:
+			known = c.noteBranch(off+end, int64(int32(binary.LittleEndian.Uint32(c.text[off+end-4:]))))
+		case label == labelRIP:
+			target := c.base + int64(off+end) + int64(int32(binary.LittleEndian.Uint32(c.text[off+i+1:])))
+			known = target >= SandboxStart && target <= SandboxEnd-ripSlack
+		case label == labelNeed:
+			known = c.features == 0
 		}
-		c.inner |= (1 ^ uint32(index)>>4) << p
-		// By eZx: nothing, reg, r/m, the register in the opcode.
-		high := rex & 1 << 3
-		zx = (noReg | (m>>3&7|rex<<1&8)<<8 | (m&7|high)<<16 | (op&7|high)<<24) >> (e >> eZx & 3 * 8) & 31
-		starts |= 1 << p
-		p = q
+		if !known {
+			stop = start
+			break
+		}
 	}
-	c.zx = zx
-	return p, starts
+	switch stop {
+	case zxAt:
+		c.zx = zx
+	case beforeAt:
+		c.zx = before
+	default:
+		c.zx = noReg
+	}
+	return stop, starts & (1<<stop - 1)
+}
+
+// noteBranch notes a direct branch over a distance from the given offset in the
+// text, if it stays in the text.
+func (c *checker) noteBranch(from uint, distance int64) bool {
+	at := uint(int64(from) + distance)
+	if at >= uint(len(c.text)) {
+		return false
+	}
+	c.jumped[at/BundleSize] |= 1 << (at % BundleSize)
+	return true
 }

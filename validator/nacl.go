@@ -301,7 +301,7 @@ func (c *checker) decodeNaCl(p, zx uint) (uint, ruleID) {
 	var vvvv uint
 	ext := rex & 7
 	op := b
-	isVex, oneByte, repeated := false, false, false
+	isVex, repeated := false, false
 	if (b == 0xc4 || b == 0xc5) && (!is32 || c.buf[(q+1)&63] >= 0xc0) {
 		if pfx != 0 {
 			return 0, ruleVex
@@ -346,7 +346,6 @@ func (c *checker) decodeNaCl(p, zx uint) (uint, ruleID) {
 				op = c.buf[q&63]
 			}
 		} else {
-			oneByte = true
 			if is32 && op >= 0xa4 && op <= 0xaf && pfx&(pF2|pF3) != 0 {
 				// Here these are repetitions, elsewhere part of the opcode.
 				if pfx&p66 != 0 {
@@ -569,8 +568,9 @@ func (c *checker) decodeNaCl(p, zx uint) (uint, ruleID) {
 		}
 	}
 
-	// 8. Sequences that begin with a move that is fine by itself.
-	if (m == 0xf6 || m == 0xff) && oneByte && op&^2 == 0x89 && pfx&^pREX == 0 && !is32 && rex&8|ext&^2 == 0 {
+	// 8. Sequences that begin with a move that is fine by itself. All bytes are
+	// looked at again; what may be one is told here only because it is rare.
+	if op&^2 == 0x89 && (m == 0xf6 || m == 0xff) && !is32 {
 		if n := c.stringUnit(p); n != 0 {
 			c.zx = noReg
 			return n, ruleNone

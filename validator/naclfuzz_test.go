@@ -68,8 +68,8 @@ func isVzero(code []byte) bool {
 // stepLength asks our decoder for the length of one instruction.
 func stepLength(text []byte, abi ABI, p int) int {
 	c := fastChecker(abi)
-	c.text, c.span = text, 0
-	c.crossed = make([]uint32, len(text)/BundleSize+1)
+	c.text = text
+	c.jumped = make([]uint32, len(text)/BundleSize+1)
 	c.load(p &^ (BundleSize - 1))
 	c.zx = noReg
 	n, _ := c.stepAny(uint(p % BundleSize))

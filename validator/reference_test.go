@@ -557,7 +557,7 @@ func TestReferenceVectors(t *testing.T) {
 
 // newChecker prepares a checker for a text of one bundle.
 func newChecker(base int64, thread uint32) *checker {
-	return &checker{text: make([]byte, BundleSize), base: base, thread: thread, starts: make([]uint32, 1), jumped: make([]uint32, 1), span: BundleSize}
+	return &checker{text: make([]byte, BundleSize), base: base, thread: thread, starts: make([]uint32, 1), jumped: make([]uint32, 1), hi: BundleSize}
 }
 
 // stepOne judges the instruction at the start of code, which is followed by

@@ -91,6 +91,8 @@ var replacements = []struct {
 	{"scale", Classic, "89 c0 41 8b 44 07 08", "89 c0 41 8b 44 47 08", "V-REPLACE"},
 	{"rip-relative", Classic, "8b 05 00 10 00 00", "8b 05 00 20 00 00", ""},
 	{"immediate of a store", Classic, "41 c7 47 08 01 00 00 00", "41 c7 47 0c 02 00 00 00", ""},
+	{"immediate for a register", Classic, "48 c7 c0 01 00 00 00", "48 c7 c0 02 00 00 00", ""},
+	{"immediate for a register that looks like SIB", Classic, "41 c7 c4 01 00 00 00", "41 c7 c4 02 00 00 00", ""},
 	{"other destination", Classic, "b8 01 00 00 00", "b9 01 00 00 00", "V-REPLACE"},
 	{"immediate of test", Classic, "a9 01 00 00 00", "a9 02 00 00 00", "V-REPLACE"},
 	{"immediate of add", Classic, "05 01 00 00 00", "05 02 00 00 00", "V-REPLACE"},

@@ -35,14 +35,17 @@ const minWorkerBytes = 128 << 10
 // scanParallel is scan by n goroutines, each over a part of the text.
 func (c *checker) scanParallel(r *Result, o *Options, n int) {
 	bundles := len(c.starts)
-	c.crossed = make([]uint32, bundles)
+	jumped := make([]uint32, (n-1)*bundles)
 	results := make([]Result, n)
 	options := *o // not *o itself, which would move to the heap in every case
 	var wg sync.WaitGroup
 	for i := range n {
 		part := *c
 		part.lo = uint(bundles * i / n * BundleSize)
-		part.span = uint(bundles*(i+1)/n*BundleSize) - part.lo
+		part.hi = uint(bundles * (i + 1) / n * BundleSize)
+		if i > 0 {
+			part.jumped = jumped[(i-1)*bundles:][:bundles:bundles]
+		}
 		results[i].onlyNonTemporal = true
 		wg.Go(func() { part.scan(&results[i], &options) })
 	}
@@ -60,8 +63,8 @@ func (c *checker) scanParallel(r *Result, o *Options, n int) {
 			r.Errors = append(r.Errors, e)
 		}
 	}
-	for i, x := range c.crossed {
-		c.jumped[i] |= x
+	for i, x := range jumped {
+		c.jumped[i%bundles] |= x
 	}
 }
 
@@ -92,9 +95,9 @@ func (c *checker) prepare(text []byte, o *Options) error {
 		thread:   uint32(o.ThreadPointer),
 		starts:   bitmap[:bundles:bundles],
 		jumped:   bitmap[bundles:],
-		span:     uint(len(text)),
+		hi:       uint(len(text)),
 		abi:      o.ABI,
-		fast:     fastTables[o.ABI](),
+		fast:     automata[o.ABI](),
 		features: o.Features,
 	}
 	return nil
@@ -124,41 +127,62 @@ func (c *checker) stepAny(p uint) (uint, ruleID) {
 // scan walks over all bundles, collecting instruction starts, branch targets,
 // errors and thread pointer loads.
 func (c *checker) scan(r *Result, o *Options) {
-	for off := int(c.lo); off < int(c.lo+c.span); off += BundleSize {
-		c.load(off)
-		var starts uint32
-		c.zx, c.inner = noReg, 0
-		for p := uint(0); p < BundleSize; {
-			var more uint32
-			if c.abi == Halite {
-				p, more = c.runHalite(p)
-			} else if c.zx != regSP && c.zx != regBP {
-				p, more = c.runNaCl(p)
+	var t [atOnce]trace
+	for off := c.lo; off < c.hi; {
+		if c.hi-off >= atOnce*BundleSize {
+			c.fast.run((*[atOnce * BundleSize]byte)(c.text[off:]), &t)
+			for i := range uint(atOnce) {
+				c.scanBundle(r, o, off+i*BundleSize, &t[i])
 			}
-			starts |= more
-			if p >= BundleSize {
+			off += atOnce * BundleSize
+			continue
+		}
+		c.fast.runFrom((*[BundleSize]byte)(c.text[off:]), 0, &t[0])
+		c.scanBundle(r, o, off, &t[0])
+		off += BundleSize
+	}
+}
+
+// scanBundle is scan for a bundle that the fast path has read.
+func (c *checker) scanBundle(r *Result, o *Options, off uint, t *trace) {
+	c.zx, c.inner = noReg, 0
+	p, starts := c.settle(off, 0, t)
+	if p < BundleSize {
+		c.load(int(off))
+		starts |= c.scanRest(r, o, p, t)
+	}
+	c.starts[off/BundleSize] = starts &^ c.inner
+}
+
+// scanRest goes on in the current bundle from p on, where the fast path has
+// stopped. It returns the starts from there on.
+func (c *checker) scanRest(r *Result, o *Options, p uint, t *trace) (starts uint32) {
+	for p < BundleSize {
+		n, broken := c.stepAny(p)
+		starts |= 1 << p
+		if broken != ruleNone {
+			c.report(r, o, p, n, broken)
+			if n == 0 {
+				// Where the next instruction begins is unknown. Do not
+				// blame the branches into this bundle for that.
+				starts |= ^uint32(0) << p
+				c.zx = noReg
 				break
 			}
-			n, broken := c.stepAny(p)
-			starts |= 1 << p
-			if broken != ruleNone {
-				c.report(r, o, p, n, broken)
-				if n == 0 {
-					// Where the next instruction begins is unknown. Do not
-					// blame the branches into this bundle for that.
-					starts |= ^uint32(0) << p
-					c.zx = noReg
-					break
-				}
-			}
-			c.noteThreadLoad(r, o, broken)
-			p += n
 		}
-		if c.zx == regSP || c.zx == regBP {
-			c.report(r, o, BundleSize, 0, ruleSPAlone+ruleID(c.zx-regSP))
+		c.noteThreadLoad(r, o, broken)
+		p += n
+		if p < BundleSize && c.zx != regSP && c.zx != regBP {
+			c.fast.runFrom((*[BundleSize]byte)(c.buf[:]), p, t)
+			var more uint32
+			p, more = c.settle(uint(c.bundle), p, t)
+			starts |= more
 		}
-		c.starts[off/BundleSize] = starts &^ c.inner
 	}
+	if c.zx == regSP || c.zx == regBP {
+		c.report(r, o, BundleSize, 0, ruleSPAlone+ruleID(c.zx-regSP))
+	}
+	return starts
 }
 
 // noteThreadLoad adds the instruction that step has just judged to the result,

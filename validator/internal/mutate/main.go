@@ -149,7 +149,7 @@ func mutants(read func(string) string) ([]mutant, error) {
 			}
 		}
 	}
-	for _, file := range []string{"nacl.go", "replace.go", "rewrite.go", "fast.go"} {
+	for _, file := range []string{"nacl.go", "replace.go", "rewrite.go", "fast.go", "automaton.go", "heads.go"} {
 		more, err := operators(file, read(file))
 		if err != nil {
 			return nil, err
@@ -177,19 +177,23 @@ func mutants(read func(string) string) ([]mutant, error) {
 
 // refusals are statements whose loss lets something through.
 var refusals = map[string]*regexp.Regexp{
-	"nacl.go":    regexp.MustCompile(`(?m)^\t+return (?:(?:n|0), )?(rule[A-Z]\w*(?: \+ .*)?|why|broken)$|^\t+broken = rule\w+$|^\t+why = rule\w+$|^\t+c\.(?:zx|inner) (?:\|?=) .*$|^\t+return 0$`),
-	"replace.go": regexp.MustCompile(`(?m)^\t+c\.report\(.*$|^\t+return false$|^\t+units \|= .*$|^\t+starts (?:\||&\^)= .*$`),
-	"rewrite.go": regexp.MustCompile(`(?m)^\t+c\.report\(.*$|^\t+return false$|^\t+starts (?:\||&\^)= .*$`),
-	"fast.go":    regexp.MustCompile(`(?m)^\t+set\(.*$|^\t+return eSlow$|^\t+g(?:\[\w+\])? (?:\|?=) (?:xUseless|slow|eSlow)\b.*$|^\t+f \|= s\w+$|^\t+c\.jumped\[.*$|^\t+refuse \|= .*$`),
+	"nacl.go":      regexp.MustCompile(`(?m)^\t+return (?:(?:n|0), )?(rule[A-Z]\w*(?: \+ .*)?|why|broken)$|^\t+broken = rule\w+$|^\t+why = rule\w+$|^\t+c\.(?:zx|inner) (?:\|?=) .*$|^\t+return 0$`),
+	"replace.go":   regexp.MustCompile(`(?m)^\t+c\.report\(.*$|^\t+return false$|^\t+units \|= .*$|^\t+starts (?:\||&\^)= .*$`),
+	"rewrite.go":   regexp.MustCompile(`(?m)^\t+c\.report\(.*$|^\t+return false$|^\t+starts (?:\||&\^)= .*$`),
+	"fast.go":      regexp.MustCompile(`(?m)^\t+(?:stop|zx, zxAt|before, beforeAt|c\.inner|c\.jumped\[.*\]|ends|labelled|known) (?:\||&\^)?= .*$|^\t+return false$`),
+	"automaton.go": regexp.MustCompile(`(?m)^\t+return rowSlow.*$|^\t+(?:r|segment)\[\w+\] (?:\|?=) .*$|^\t+label\(.*$|^\t+s \|= .*$|^\t+(?:then|x|zx|key|page) (?:[&|^]*=) .*$|^\t+i \|= .*$`),
+	"heads.go":     regexp.MustCompile(`(?m)^\t+set\(.*$|^\t+return eSlow$|^\t+g(?:\[\w+\])? (?:\|?=) (?:xUseless|slow|eSlow|eUnit)\b.*$|^\t+f \|= s\w+$`),
 }
 
 // tests are those that must notice, quick ones first: those of a file, or else of "".
 var tests = map[string][]string{
-	"":           {"TestVectors$|TestErrors|TestMisuse|TestThreadPointerLoads", "TestOwnCorpus"},
-	"nacl.go":    {"TestVectors$|TestReplacement$|TestRewrite|TestFeatures", "TestOwnCorpus"},
-	"fast.go":    {"TestVectors$", "TestFastPath", "TestOwnCorpus"},
-	"replace.go": {"TestReplacement$|TestReplacementCPU|TestThreadPointerLoads", "TestReplacementReference"},
-	"rewrite.go": {"TestRewrite|TestFeatures|TestThreadPointerLoads", "TestVectors$"},
+	"":             {"TestVectors$|TestErrors|TestMisuse|TestThreadPointerLoads", "TestOwnCorpus"},
+	"nacl.go":      {"TestVectors$|TestReplacement$|TestRewrite|TestFeatures", "TestFastPath", "TestOwnCorpus"},
+	"fast.go":      {"TestVectors$|TestAutomaton", "TestFastPath", "TestOwnCorpus"},
+	"automaton.go": {"TestVectors$|TestAutomaton", "TestFastPath", "TestOwnCorpus"},
+	"heads.go":     {"TestVectors$|TestAutomaton", "TestFastPath", "TestOwnCorpus"},
+	"replace.go":   {"TestReplacement$|TestReplacementCPU|TestThreadPointerLoads", "TestReplacementReference"},
+	"rewrite.go":   {"TestRewrite|TestFeatures|TestThreadPointerLoads", "TestVectors$"},
 }
 
 // equivalent are mutants that change no verdict, without their lines, and why.
@@ -276,8 +280,8 @@ func operators(file, src string) ([]mutant, error) {
 				lost = e.X
 			}
 			gone := src[at(lost.Pos()):at(lost.End())]
-			if file == "fast.go" && e.Op == token.LAND {
-				continue // leaves more to the slow path
+			if file == "heads.go" && e.Op == token.LAND {
+				continue // leaves more to step, which is no defect
 			}
 			l = append(l, mutant{file, fmt.Sprintf("line %d: without %s", line(from), strings.Join(strings.Fields(gone), " ")), src[:from] + fmt.Sprintf("((%s) %s (%s %s (%s)))", keep, e.Op, neutral[e.Op], other[e.Op], gone) + src[to:]})
 		}
