@@ -204,7 +204,7 @@ func (m *maker) opcode(gs bool, page, rex, op int) uint16 {
 			i = m.add(m.modrm(entries, gs, rexBits, any&^all&eNeed != 0))
 			m.opcodes[group][key] = i
 		}
-		if i != rowSlow && all&eNeed != 0 {
+		if all&eNeed != 0 {
 			i |= labelNeed << rowBits
 		}
 		return i

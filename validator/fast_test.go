@@ -117,6 +117,7 @@ func TestFastPath(t *testing.T) {
 					b[BundleSize-1-rnd.IntN(20)] = 0x90
 				}
 				copy(c.text, b)
+				c.features = Features(i&1) * (FeatureX87 | FeatureSSE | FeatureSSE2)
 				cases++
 				if agreeFast(t, c).fast > 0 {
 					taken++
@@ -160,6 +161,30 @@ func TestFastPathPrograms(t *testing.T) {
 					c.text[rnd.IntN(BundleSize)] = byte(rnd.Uint32())
 				}
 				agreeFast(t, c)
+			}
+		}
+	}
+}
+
+// TestFastPathTakes: what compiled programs consist of is not left to step.
+func TestFastPathTakes(t *testing.T) {
+	for abi, list := range [][]string{
+		Halite: {"48 89 c3", "65 67 48 8b 45 08", "65 67 8b 44 88 10", "65 67 f2 0f 10 03", "65 67 66 0f 6f 43 10", "f3 0f 5a c1", "40 8d 05 00 00 01 00", "48 8d 05 00 00 01 00",
+			"b8 01 00 00 00", "0f b6 c9", "75 00", "0f 84 00 00 00 00", "e8 00 00 00 00", "c3", "66 90", "f4", "f3 0f b8 c1", "0f c8",
+			"83 e0 e0 4c 01 f8 ff e0", "41 83 e3 e0 4d 01 fb 41 ff d3", "83 e0 0f", "41 83 e3 f0", "66 0f 1f 44 00 00", "66 66 66 66 66 2e 0f 1f 84 00 00 00 00 00"},
+		Classic: {"48 89 c3", "89 c0 41 8b 44 07 08", "89 c0 41 89 4c 07 08", "8b 44 24 1c", "b8 01 00 00 00 41 8b 0c 07", "01 c1 41 8b 14 0f", "44 89 e0 49 8b 4c c7 18", "8d 44 11 04", "41 55",
+			"83 e0 e0 4c 01 f8 ff d0", "83 e0 0f 41 8b 0c 07", "83 ec 28 4c 01 fc", "89 c4 49 03 e7", "8d 6c 24 08 4a 8d 6c 3d 00", "83 c4 08 4a 8d 24 3c", "8b 6c 24 10 4c 01 fd",
+			"66 0f 1f 44 00 00", "66 66 2e 0f 1f 84 00 00 00 00 00", "66 90", "0f 18 08"},
+		X86_32: {"8b 45 08", "89 44 24 18", "a1 00 00 01 00", "83 e0 e0 ff e0", "83 e3 e0 ff d3", "83 e0 0f", "40", "53", "e8 00 00 00 00", "74 00", "66 90", "66 2e 0f 1f 84 00 00 00 00 00"},
+	} {
+		c := fastChecker(ABI(abi))
+		for _, code := range list {
+			copy(c.text, bundleOf(t, code))
+			c.zx, c.inner = noReg, 0
+			var tr trace
+			c.fast.runFrom((*[BundleSize]byte)(c.text), 0, &tr)
+			if p, _ := c.settle(0, 0, &tr); p != BundleSize {
+				t.Errorf("%v: %s: %#x is left to step", ABI(abi), code, p)
 			}
 		}
 	}

@@ -237,13 +237,9 @@ func (c *checker) report(r *Result, o *Options, p, n uint, id ruleID) {
 		detail = s
 	}
 	code := append([]byte(nil), c.text[off:end]...)
-	text, m := disassemble(code, uint64(off), c.abi.mode())
 	target := int64(-1)
 	if id == ruleJumpTarget {
 		target = c.target
-	}
-	if n == 0 && m > 0 && m < len(code) {
-		code = code[:m]
 	}
 	r.Errors = append(r.Errors, &Error{
 		Offset: uint32(off),
@@ -251,6 +247,6 @@ func (c *checker) report(r *Result, o *Options, p, n uint, id ruleID) {
 		Code:   code,
 		Detail: detail,
 		Target: target,
-		text:   text,
+		mode:   c.abi.mode(),
 	})
 }

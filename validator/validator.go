@@ -100,14 +100,20 @@ type Options struct {
 type Error struct {
 	Offset uint32 // of the instruction, from the start of the text
 	Rule   Rule
-	Code   []byte // the instruction, or what there is of it
+	Code   []byte // the instruction; where its length is unknown, what stands there, at most 15 bytes
 	Detail string // why, and what to do
 	Target int64  // for V-JUMP-TARGET, where the branch goes, from the start of the text; otherwise -1
-	text   string // disassembly
+	mode   int    // 32 or 64, for the disassembler
 }
 
 func (e *Error) Error() string {
-	return fmt.Sprintf("text+%#x: %s: %s: %s", e.Offset, e.Rule, e.text, e.Detail)
+	return fmt.Sprintf("text+%#x: %s: %s: %s", e.Offset, e.Rule, e.Disassembly(), e.Detail)
+}
+
+// Disassembly is the instruction in GNU syntax.
+func (e *Error) Disassembly() string {
+	text, _ := disassemble(e.Code, uint64(e.Offset), e.mode)
+	return text
 }
 
 // Result is the outcome of Validate.
