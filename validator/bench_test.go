@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -152,15 +153,17 @@ func throughput(b *testing.B, size int, f func()) {
 	b.ReportMetric(float64(size)/1e6/best.Seconds(), "best-MB/s")
 }
 
+const benchText = 4 << 20
+
 // BenchmarkValidate prints the throughput on synthetic code of each ABI, by one
 // goroutine and by two, and next to it that of a disassembler that decodes the
 // first one's bytes.
 func BenchmarkValidate(b *testing.B) {
-	text := syntheticText(1 << 20)
+	text := syntheticText(benchText)
 	for _, c := range []struct {
 		abi  ABI
 		text []byte
-	}{{Halite, text}, {Classic, syntheticCode(classicCode, 1<<20)}, {X86_32, syntheticCode(code32, 1<<20)}} {
+	}{{Halite, text}, {Classic, syntheticCode(classicCode, benchText)}, {X86_32, syntheticCode(code32, benchText)}} {
 		for workers := 1; workers <= 2; workers++ {
 			b.Run(fmt.Sprintf("%v/%d", c.abi, workers), func(b *testing.B) {
 				throughput(b, len(c.text), func() {
@@ -172,6 +175,26 @@ func BenchmarkValidate(b *testing.B) {
 		}
 	}
 	b.Run("x86asm.Decode", func(b *testing.B) { throughput(b, len(text), func() { decodeAll(b, text, 64) }) })
+	// What two goroutines can gain on this machine: the same arithmetic by one and by two.
+	for workers := 1; workers <= 2; workers++ {
+		b.Run(fmt.Sprintf("arithmetic/%d", workers), func(b *testing.B) {
+			throughput(b, len(text), func() {
+				var wg sync.WaitGroup
+				for range workers {
+					wg.Go(func() { arithmetic(len(text) * 8 / workers) })
+				}
+				wg.Wait()
+			})
+		})
+	}
+}
+
+//go:noinline
+func arithmetic(n int) (x uint64) {
+	for i := range uint64(n) {
+		x = (x ^ i) * 0x9e3779b97f4a7c15
+	}
+	return x
 }
 
 // decodeAll decodes a text with the disassembler. What it does not know counts

@@ -36,9 +36,9 @@
 // operand form with the verdicts of all three ABIs side by side. What is in no
 // row is refused.
 //
-// A fast path (fast.go) goes first. It knows the common shapes of instructions,
-// says yes or leaves the instruction to the decoder, and is compared with it
-// over all encodings.
+// A fast path (fast.go) goes first: an automaton that knows the common shapes of
+// instructions. It says yes or leaves the instruction to the decoder, and is
+// compared with it over all encodings.
 //
 // The only memory that a positive answer costs is one bitmap of a quarter of
 // the text's size. The package has no state but tables that are made at first

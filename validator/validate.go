@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/bits"
 	"sync"
+	"sync/atomic"
 )
 
 // Validate decides whether text may be executed in a sandbox at o.Offset.
@@ -32,22 +33,35 @@ func Validate(text []byte, o Options) (Result, error) {
 // minWorkerBytes is the least text that is worth a goroutine of its own.
 const minWorkerBytes = 128 << 10
 
-// scanParallel is scan by n goroutines, each over a part of the text.
+// partsPerWorker is how many parts of the text a goroutine takes on average, one
+// after the other, so that one that is held up does less.
+const partsPerWorker = 4
+
+// scanParallel is scan by n goroutines.
 func (c *checker) scanParallel(r *Result, o *Options, n int) {
 	bundles := len(c.starts)
 	jumped := make([]uint32, (n-1)*bundles)
-	results := make([]Result, n)
+	results := make([]Result, n*partsPerWorker)
 	options := *o // not *o itself, which would move to the heap in every case
+	var next atomic.Int64
 	var wg sync.WaitGroup
-	for i := range n {
+	for worker := range n {
 		part := *c
-		part.lo = uint(bundles * i / n * BundleSize)
-		part.hi = uint(bundles * (i + 1) / n * BundleSize)
-		if i > 0 {
-			part.jumped = jumped[(i-1)*bundles:][:bundles:bundles]
+		if worker > 0 {
+			part.jumped = jumped[(worker-1)*bundles:][:bundles:bundles]
 		}
-		results[i].onlyNonTemporal = true
-		wg.Go(func() { part.scan(&results[i], &options) })
+		wg.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(results) {
+					return
+				}
+				part.lo = uint(bundles * i / len(results) * BundleSize)
+				part.hi = uint(bundles * (i + 1) / len(results) * BundleSize)
+				results[i].onlyNonTemporal = true
+				part.scan(&results[i], &options)
+			}
+		})
 	}
 	wg.Wait()
 	for i := range results {
@@ -63,8 +77,10 @@ func (c *checker) scanParallel(r *Result, o *Options, n int) {
 			r.Errors = append(r.Errors, e)
 		}
 	}
-	for i, x := range jumped {
-		c.jumped[i%bundles] |= x
+	for ; len(jumped) > 0; jumped = jumped[bundles:] {
+		for i, x := range jumped[:bundles] {
+			c.jumped[i] |= x
+		}
 	}
 }
 
