@@ -12,13 +12,17 @@
 // and code there. Verify checks
 // the code of a file without loading it.
 //
+// ReadClassic and MapClassic do the same for static programs of Native Client
+// (classic.go): their headers are checked as sel_ldr did, with its numbers.
+//
 // # Invariant
 //
 // Executable pages of a cage hold whole pages of bytes that the validator
 // accepted at the very offset where they stand, and that nobody can write
 // afterwards. There is one door, checkText: it fills the last page with hlt,
 // adjusts the thread pointer's displacement in its private copy, validates the
-// result, and only then makes a cage.Text of it.
+// result, and only then makes a cage.Text of it. (mapClassicText is the same for
+// the classic ABI.)
 //
 // # Cost of a hostile file
 //
@@ -37,6 +41,6 @@
 //
 // # Not promised
 //
-// Files of the classic ABI (NaCl, ILP32) and of x86-32 are recognised and
+// Shared objects of the classic ABI and files of x86-32 are recognised and
 // refused; lazy reading of large files; anything about debug sections.
 package loader

@@ -48,8 +48,12 @@ func (in *reader) verifyNaCl(o VerifyOptions) (*Report, error) {
 		return nil, err
 	}
 	class, machine := byte(2), uint16(machineX86_64)
-	if o.ABI == validator.X86_32 {
+	switch {
+	case o.ABI == validator.X86_32:
 		class, machine = 1, machine386
+	case h[4] == 1 && le.Uint16(h[18:]) == machineX86_64:
+		// Classic programs are of either class.
+		class, shape = 1, elfShapes[validator.X86_32]
 	}
 	switch {
 	case !bytes.Equal(h[:4], []byte("\x7fELF")):
