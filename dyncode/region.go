@@ -40,6 +40,10 @@ type Config struct {
 	// code is adjusted to it. 0 means what code says.
 	ThreadPointer int32
 
+	// ABI is that of the domain. In the classic one, return addresses lead to
+	// bundles, of which each is safe at any time.
+	ABI validator.ABI
+
 	Threads Threads
 }
 
@@ -98,7 +102,7 @@ func New(c *cage.Cage, conf Config) (*Region, error) {
 	}
 	return &Region{
 		dyn: d, base: d.Offset(), end: d.Offset() + uint32(d.Len()), threads: conf.Threads,
-		options: validator.Options{ThreadPointer: conf.ThreadPointer, Features: validator.HostFeatures()},
+		options: validator.Options{ABI: conf.ABI, ThreadPointer: conf.ThreadPointer, Features: validator.HostFeatures()},
 		units:   make([]*unit, d.Len()/cage.DynamicUnit),
 		pending: map[uint32]func() bool{},
 	}, nil

@@ -71,6 +71,9 @@ func (p *Process) load() error {
 	}
 	defer f.Close()
 	p.exe = f.path
+	if p.classic != nil {
+		return p.loadClassic(f)
+	}
 	offered, err := p.offer()
 	if err != nil {
 		return err

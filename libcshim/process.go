@@ -16,6 +16,7 @@ import (
 	"github.com/halite-run/halite/internal/safemem"
 	"github.com/halite-run/halite/ld"
 	"github.com/halite-run/halite/libcshim/namespace"
+	"github.com/halite-run/halite/loader"
 	"github.com/halite-run/halite/runtime"
 )
 
@@ -131,6 +132,7 @@ type Process struct {
 	imc     imcState
 	tracer  *tracer
 	linker  *ld.Linker
+	classic *classicProcess // nil: of the halite ABI
 	exe     string
 	started time.Time
 	// monotonic0 is CLOCK_MONOTONIC at that moment.
@@ -158,6 +160,7 @@ type task struct {
 	sig    taskSignals
 	name   string
 	robust uint32
+	hooked bool // between the two hooks of a call of the IRT that blocks
 }
 
 // NewProcess makes a domain and loads a program into it. The error says what is
@@ -169,8 +172,16 @@ func NewProcess(cfg Config) (*Process, error) {
 	if cfg.Identity == (namespace.Identity{}) && !cfg.Root {
 		cfg.Identity = namespace.Identity{UID: defaultID, GID: defaultID}
 	}
+	classic, err := isClassic(&cfg)
+	if err != nil {
+		_ = cfg.Namespace.Close()
+		return nil, err
+	}
 	if cfg.StackSize <= 0 {
 		cfg.StackSize = defaultStack
+		if classic {
+			cfg.StackSize = loader.ClassicStackSize
+		}
 	}
 	if cfg.Hostname == "" {
 		cfg.Hostname = "halite"
@@ -188,13 +199,16 @@ func NewProcess(cfg Config) (*Process, error) {
 	p.started, p.monotonic0 = time.Now(), monotonic()
 	dom, err := runtime.NewDomain(runtime.Config{
 		MaxMemory: cfg.MaxMemory, MaxThreads: cfg.MaxThreads, ControlStackSize: cfg.ControlStackSize,
-		Personality: p, Invocable: cfg.Invocable || cfg.Library,
+		Personality: p, Invocable: cfg.Invocable || cfg.Library, Classic: classic,
 	})
 	if err != nil {
 		_ = cfg.Namespace.Close()
 		return nil, err
 	}
 	p.dom, p.mem = dom, dom.Memory()
+	if classic {
+		p.classic = new(classicProcess)
+	}
 	if err := p.setUp(); err != nil {
 		p.Close()
 		return nil, err

@@ -41,6 +41,9 @@ var naclCalls = map[uint32]*call{
 
 // NaClCall implements runtime.NaClCaller.
 func (p *Process) NaClCall(t *runtime.Thread, slot uint32, a [6]uint64) int64 {
+	if p.classic != nil {
+		return p.serve(t, classicCalls[slot], uint64(slot), a)
+	}
 	return p.serve(t, naclCalls[slot], uint64(slot), a)
 }
 

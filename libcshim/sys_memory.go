@@ -172,46 +172,55 @@ func sysMmapCode(k *task, a *args) (int64, error) {
 	if (addr|length|off)%cage.DynamicUnit != 0 || length > uint64(end)-addr || int64(off) < 0 {
 		return 0, unix.EINVAL
 	}
-	return k.withFile(a[4], func(o *openFile) (int64, error) {
-		if o.isDir {
-			return 0, unix.ENODEV
-		}
-		if !o.readable() {
-			return 0, unix.EACCES
-		}
-		if o.writable() {
-			return 0, unix.EINVAL // as in NaCl
-		}
-		st, err := o.file.Stat()
-		if err != nil {
+	return k.withFile(a[4], func(o *openFile) (int64, error) { return k.mapCode(addr, length, off, o) })
+}
+
+// mapCode puts length bytes of a file from off into the region for dynamic code.
+//
+// Preconditions: addr and length are within it, whole units of 64 KiB.
+func (k *task) mapCode(addr, length, off uint64, o *openFile) (int64, error) {
+	r, err := k.p.dom.Dyncode()
+	if err != nil {
+		return 0, unix.EPERM
+	}
+	if o.isDir {
+		return 0, unix.ENODEV
+	}
+	if !o.readable() {
+		return 0, unix.EACCES
+	}
+	if o.writable() {
+		return 0, unix.EINVAL // as in NaCl
+	}
+	st, err := o.file.Stat()
+	if err != nil {
+		return 0, err
+	}
+	if !st.IsRegular() || st.Size < 0 || uint64(st.Size) < off+length {
+		return 0, unix.EINVAL
+	}
+	defer r.Admit(length)()
+	if k.t.Exiting() {
+		return 0, unix.EINTR // it may have waited for a while
+	}
+	code := make([]byte, length)
+	for n := 0; n < len(code); {
+		m, err := o.file.ReadAt(code[n:], int64(off)+int64(n))
+		if err != nil && err != io.EOF {
 			return 0, err
 		}
-		if !st.IsRegular() || st.Size < 0 || uint64(st.Size) < off+length {
-			return 0, unix.EINVAL
+		if m == 0 {
+			return 0, unix.EINVAL // it has become shorter
 		}
-		defer r.Admit(length)()
-		if k.t.Exiting() {
-			return 0, unix.EINTR // it may have waited for a while
-		}
-		code := make([]byte, length)
-		for n := 0; n < len(code); {
-			m, err := o.file.ReadAt(code[n:], int64(off)+int64(n))
-			if err != nil && err != io.EOF {
-				return 0, err
-			}
-			if m == 0 {
-				return 0, unix.EINVAL // it has become shorter
-			}
-			n += m
-		}
-		switch err := r.Map(uint32(addr), code); {
-		case errors.Is(err, unix.ENOMEM):
-			return 0, unix.ENOMEM
-		case err != nil:
-			return 0, unix.EINVAL
-		}
-		return int64(addr), nil
-	})
+		n += m
+	}
+	switch err := r.Map(uint32(addr), code); {
+	case errors.Is(err, unix.ENOMEM):
+		return 0, unix.ENOMEM
+	case err != nil:
+		return 0, unix.EINVAL
+	}
+	return int64(addr), nil
 }
 
 // mapFile maps a file of the host as it is, and any other as a copy, which is

@@ -653,43 +653,51 @@ func sysGetdents64(k *task, a *args) (int64, error) {
 		if !o.isDir {
 			return 0, unix.ENOTDIR
 		}
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		if o.flags&unix.O_PATH != 0 {
-			return 0, unix.EBADF
-		}
-		if o.dir == nil {
-			if err := o.list(k.p.ns); err != nil {
-				return 0, err
-			}
-		}
-		size := min(a[2], chunkSize)
-		buf := make([]byte, 0, size)
-		pos := o.dir.pos
-		for ; pos < len(o.dir.entries); pos++ {
-			e := o.dir.entries[pos]
-			n := (direntHeader + len(e.Name) + 1 + 7) &^ 7
-			if len(buf)+n > int(size) {
-				break
-			}
-			rec := buf[len(buf) : len(buf)+n]
-			clear(rec)
-			le.PutUint64(rec, e.Ino)
-			le.PutUint64(rec[8:], uint64(pos+1))
-			le.PutUint16(rec[16:], uint16(n))
-			rec[18] = e.Type
-			copy(rec[direntHeader:], e.Name)
-			buf = buf[:len(buf)+n]
-		}
-		if len(buf) == 0 && pos < len(o.dir.entries) {
-			return 0, unix.EINVAL
-		}
-		if err := k.write(a[1], buf); err != nil {
+		return k.dirents(o, a[1], a[2], direntHeader)
+	})
+}
+
+// dirents writes what fits into size bytes of a directory: u64 number, i64 offset,
+// u16 length, the type where the header has room for it, and the name.
+func (k *task) dirents(o *openFile, at, size uint64, header int) (int64, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.flags&unix.O_PATH != 0 {
+		return 0, unix.EBADF
+	}
+	if o.dir == nil {
+		if err := o.list(k.p.ns); err != nil {
 			return 0, err
 		}
-		o.dir.pos = pos
-		return int64(len(buf)), nil
-	})
+	}
+	size = min(size, chunkSize)
+	buf := make([]byte, 0, size)
+	pos := o.dir.pos
+	for ; pos < len(o.dir.entries); pos++ {
+		e := o.dir.entries[pos]
+		n := (header + len(e.Name) + 1 + 7) &^ 7
+		if len(buf)+n > int(size) {
+			break
+		}
+		rec := buf[len(buf) : len(buf)+n]
+		clear(rec)
+		le.PutUint64(rec, e.Ino)
+		le.PutUint64(rec[8:], uint64(pos+1))
+		le.PutUint16(rec[16:], uint16(n))
+		if header == direntHeader {
+			rec[18] = e.Type
+		}
+		copy(rec[header:], e.Name)
+		buf = buf[:len(buf)+n]
+	}
+	if len(buf) == 0 && pos < len(o.dir.entries) {
+		return 0, unix.EINVAL
+	}
+	if err := k.write(at, buf); err != nil {
+		return 0, err
+	}
+	o.dir.pos = pos
+	return int64(len(buf)), nil
 }
 
 // list reads the directory. The caller holds o.mu.

@@ -30,6 +30,9 @@ type Config struct {
 	// FirstThread is the number of the first thread, and thereby what a guest
 	// takes for its process id; 0 means 1000.
 	FirstThread int
+	// Classic makes a domain of the classic ABI (Native Client x86-64): the guest's
+	// return addresses are on its own stack, and it calls NaCl's numbers.
+	Classic bool
 	// Invocable lets threads of the guest wait for calls of the host
 	// (return_and_wait).
 	Invocable bool
@@ -62,6 +65,7 @@ type Domain struct {
 
 	retiring retirements
 	dyncode  dynamicCode
+	classic  classicState
 
 	mu       sync.Mutex
 	threads  map[int]*Thread
@@ -107,7 +111,14 @@ func NewDomain(cfg Config) (*Domain, error) {
 	if cfg.ControlStackSize <= 0 {
 		cfg.ControlStackSize = defaultControlStack
 	}
-	c, err := cage.New(cage.Config{MaxMemory: cfg.MaxMemory, Trampolines: engine.Trampolines()})
+	space := cage.Config{MaxMemory: cfg.MaxMemory, Trampolines: engine.Trampolines()}
+	if cfg.Classic {
+		if err := engine.InitClassic(); err != nil {
+			return nil, err
+		}
+		space.Trampolines, space.Guard = engine.ClassicTrampolines(), cage.ClassicGuard
+	}
+	c, err := cage.New(space)
 	if err != nil {
 		return nil, fmt.Errorf("halite: reserving a sandbox: %w", err)
 	}

@@ -15,6 +15,7 @@ import (
 type dynamicCode struct {
 	mu     sync.Mutex
 	region *dyncode.Region
+	err    error // of the classic ABI: there is none, and why
 }
 
 // Dyncode returns the domain's region for dynamic code, which is set aside when
@@ -24,6 +25,9 @@ func (d *Domain) Dyncode() (*dyncode.Region, error) {
 	d.dyncode.mu.Lock()
 	defer d.dyncode.mu.Unlock()
 	if d.dyncode.region == nil {
+		if d.cfg.Classic {
+			return nil, d.classicDyncode()
+		}
 		r, err := dyncode.New(d.cage, dyncode.Config{ThreadPointer: engine.ThreadPointerDisp(), Threads: d})
 		if err != nil {
 			return nil, err
@@ -71,9 +75,15 @@ func (t *Thread) metPatch() bool {
 func (t *Thread) naclDyncode(slot, dest, src, size uint32) int64 {
 	r, err := t.d.Dyncode()
 	if err != nil {
+		if slot == naclDyncodeCreate && (src == 0 || uint64(src)+uint64(size) > cage.Size) {
+			return -int64(unix.EFAULT)
+		}
 		return -int64(unix.EINVAL) // as where there is no room for dynamic code
 	}
 	if slot == naclDyncodeDelete {
+		if t.d.cfg.Classic {
+			return dyncodeErrno(t.deleteClassic(r, dest, uint64(size)))
+		}
 		return dyncodeErrno(t.d.DeleteCode(t, dest, uint64(size)))
 	}
 	defer r.Admit(uint64(size))()
@@ -84,6 +94,9 @@ func (t *Thread) naclDyncode(slot, dest, src, size uint32) int64 {
 	case naclDyncodeModify:
 		if size == 0 {
 			return 0
+		}
+		if dest == 0 || uint64(dest)+uint64(size) > cage.Size {
+			return -int64(unix.EFAULT)
 		}
 		var code []byte
 		if code, err = t.readCode(r, src, size); err != nil {

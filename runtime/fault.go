@@ -10,15 +10,15 @@ import (
 
 // Registers is a guest's view of its integer registers. RSP is the data stack
 // pointer, RIP and R11 are offsets, R15 (the base) reads as 0: a host address is
-// never in it.
+// never in it. In the classic ABI that goes for RBP too.
 type Registers struct {
 	RAX, RBX, RCX, RDX, RSI, RDI, RBP, RSP uint64
 	R8, R9, R10, R11, R12, R13, R14, R15   uint64
 	RIP, RFLAGS                            uint64
 }
 
-func guestRegisters(r *engine.Registers) Registers {
-	return Registers{
+func (t *Thread) guestRegisters(r *engine.Registers) Registers {
+	g := Registers{
 		RAX: r.RAX, RBX: r.RBX, RCX: r.RCX, RDX: r.RDX, RSI: r.RSI, RDI: r.RDI, RBP: r.RBP,
 		RSP: r.R14 & 0xffffffff,
 		R8:  r.R8, R9: r.R9, R10: r.R10, R12: r.R12, R13: r.R13, R14: r.R14,
@@ -28,6 +28,10 @@ func guestRegisters(r *engine.Registers) Registers {
 		// Only what a program can make sense of: no IF, IOPL and the like.
 		RFLAGS: r.RFLAGS & 0xcd5,
 	}
+	if t.ctx.Classic() {
+		g.RSP, g.RBP = r.RSP&0xffffffff, r.RBP&0xffffffff
+	}
+	return g
 }
 
 // String prints the registers four to a line.
@@ -106,7 +110,7 @@ func (t *Thread) newFault(f *engine.Fault) *FaultError {
 	e := &FaultError{
 		Thread: t.tid, Signal: int(f.Signal), Code: int(f.Code), Trap: int(f.Trap),
 		Addr: f.AddrOffset, HasAddr: f.InSandbox, Kind: string(f.Kind),
-		Registers: guestRegisters(&f.Regs),
+		Registers: t.guestRegisters(&f.Regs),
 	}
 	pc := uint32(e.Registers.RIP)
 	e.Instruction = t.d.disassemble(pc)
@@ -176,7 +180,7 @@ func (e *FaultError) Report() string {
 
 // fault asks the Personality what a fault means.
 func (t *Thread) fault() {
-	if t.metPatch() {
+	if t.metPatch() || t.deliverException() {
 		return
 	}
 	e := t.newFault(t.ctx.Fault())

@@ -25,6 +25,8 @@ const controlReserve = 64
 // state of what it interrupted.
 const maxHandlers = 1024
 
+var errClassicHandler = errors.New("halite: a guest of the classic ABI has no signal handlers")
+
 var errNoRoom = errors.New("halite: no room for another signal handler")
 
 // A Handler describes a guest function to be run in front of what a thread was
@@ -46,6 +48,9 @@ type Handler struct {
 // pushed one after the other run last first. Call it from Personality.Attention
 // or Personality.Fault.
 func (t *Thread) PushHandler(h Handler) error {
+	if t.ctx.Classic() {
+		return errClassicHandler
+	}
 	t.dropDeadFrames()
 	if len(t.frames) >= maxHandlers || t.controlRoom() < controlReserve {
 		return errNoRoom

@@ -18,6 +18,8 @@ const (
 	lastHostSlot  = 2047
 	// MaxHostFuncs is how many a domain can have at once.
 	MaxHostFuncs = lastHostSlot - firstHostSlot + 1
+	// The last two trampolines of the classic ABI are no functions.
+	maxClassicHostFuncs = MaxHostFuncs - 2
 
 	slotBase = 0x10000
 	slotSize = 32
@@ -89,11 +91,15 @@ func (d *Domain) AddHostFunc(f HostFunc) (uint32, error) {
 		all = new([MaxHostFuncs]atomic.Pointer[HostFunc])
 		h.slots.Store(all)
 	}
+	most := MaxHostFuncs
+	if d.cfg.Classic {
+		most = maxClassicHostFuncs
+	}
 	var i int
 	switch {
 	// An address is given out again as late as can be: a stale pointer then
 	// meets nothing rather than something else.
-	case h.next < MaxHostFuncs:
+	case h.next < most:
 		i = h.next
 		h.next++
 	case len(h.free) > 0:
@@ -148,6 +154,10 @@ func (t *Thread) callHost(slot uint32) {
 }
 
 func (t *Thread) revoked(slot uint32) {
+	if t.ctx.Classic() && !t.d.everHost(int(slot-firstHostSlot)) {
+		t.ctx.Regs().RAX = classicNoSlot
+		return
+	}
 	e := &RevokedError{Address: slotBase + slotSize*slot}
 	for _, ret := range t.ctx.Backtrace(maxBacktrace) {
 		e.Backtrace = append(e.Backtrace, t.d.frame(ret, ret-1))
@@ -182,6 +192,9 @@ func (c *HostCall) Arg(i int) uint64 {
 	case 2:
 		return r.RDX
 	case 3:
+		if c.t.ctx.Classic() {
+			return r.RCX
+		}
 		return r.R10 // the trampoline put it there
 	case 4:
 		return r.R8
@@ -197,7 +210,7 @@ func (c *HostCall) StackArg(i int) uint64 {
 	if i < 0 || i > 1<<20 {
 		return 0
 	}
-	v, err := c.t.d.mem.Load64(uint32(c.t.ctx.Regs().R14) + 8*uint32(i))
+	v, err := c.t.d.mem.Load64(c.t.dataStack() + 8*uint32(i))
 	if err != nil {
 		return 0
 	}
@@ -225,7 +238,9 @@ func (c *HostCall) Return2(lo, hi uint64) {
 	r.RAX, r.RDX = lo, hi
 }
 
-// ReturnFloat64 sets a floating-point result.
+// ReturnFloat64 sets a floating-point result. Calls of the classic ABI have none:
+// they return with empty vector registers, and their arguments in such registers
+// are not kept beyond the second.
 func (c *HostCall) ReturnFloat64(v float64) { c.t.ctx.SetResultXMM(math.Float64bits(v)) }
 
 // ReturnFloat32 sets a result of C's type float.

@@ -13,7 +13,7 @@ import (
 // any depth that the control stack has room for. An error means that the thread
 // is ending: the caller should return at once.
 func (t *Thread) Invoke(fn uint32, args ...uint64) (uint64, error) {
-	return t.invoke(fn, handlerStack(uint32(t.ctx.Regs().R14)), args)
+	return t.invoke(fn, handlerStack(t.dataStack()), args)
 }
 
 // handlerStack leaves the guest's frame alone: 128 bytes below it, aligned.
@@ -62,6 +62,14 @@ func (t *Thread) stackTop() uint32 {
 	if t.parked != nil && t.ctx.Depth() == 1 {
 		return t.parkedStack
 	}
+	return t.dataStack()
+}
+
+// dataStack is the guest's stack pointer.
+func (t *Thread) dataStack() uint32 {
+	if t.ctx.Classic() {
+		return uint32(t.ctx.Regs().RSP)
+	}
 	return uint32(t.ctx.Regs().R14)
 }
 
@@ -91,7 +99,13 @@ func (t *Thread) call(fn uint32, c *Call) error {
 	if t.Exiting() {
 		return errThreadEnded
 	}
-	if t.controlRoom() < controlReserve {
+	stack := c.Stack
+	if t.ctx.Classic() {
+		var err error
+		if stack, err = t.pushReturn(stack); err != nil {
+			return err
+		}
+	} else if t.controlRoom() < controlReserve {
 		return errControlStack
 	}
 	o := outer{
@@ -112,7 +126,7 @@ func (t *Thread) call(fn uint32, c *Call) error {
 	if depth == 0 {
 		t.idle.Store(false)
 	}
-	t.ctx.SetCall(fn, c.Stack, c.Int[:c.NInt]...)
+	t.ctx.SetCall(fn, stack, c.Int[:c.NInt]...)
 	if c.NFloat > 0 {
 		for i, v := range c.Float[:c.NFloat] {
 			t.ctx.SetXMM(i, v, 0)

@@ -37,6 +37,13 @@ const (
 	naclDyncodeDelete = 106
 	naclFutexWaitAbs  = 120
 	naclFutexWake     = 121
+	naclThreadCreate  = 80
+	naclGetTimeOfDay  = 40
+	naclClock         = 41
+	naclException     = 87
+	naclExcStack      = 88
+	naclExcClear      = 89
+	naclTestCrash     = 110
 	naclGetRandom     = 150
 	maxRandomPerChunk = 4096
 )
@@ -56,7 +63,11 @@ const (
 // timespec is 64 bits of seconds, 32 of nanoseconds and 32 of nothing.
 func (t *Thread) naclCall(slot uint32) int64 {
 	r := t.ctx.Regs()
-	a := [4]uint64{r.RDI, r.RSI, r.RDX, r.R10}
+	return t.naclCallOf(slot, [6]uint64{r.RDI, r.RSI, r.RDX, r.R10, r.R8, r.R9})
+}
+
+// naclCallOf is naclCall with the arguments of either ABI.
+func (t *Thread) naclCallOf(slot uint32, a [6]uint64) int64 {
 	mem := t.d.mem
 	switch slot {
 	case naclNull:
@@ -169,7 +180,7 @@ func (t *Thread) naclCall(slot uint32) int64 {
 			if err1 != nil || err2 != nil {
 				return -int64(unix.EFAULT)
 			}
-			if nsec >= 1e9 {
+			if nsec >= 1e9 && !t.d.cfg.Classic { // the original's runtime takes any
 				return -int64(unix.EINVAL)
 			}
 			deadline = time.Unix(int64(sec), int64(nsec))
@@ -181,14 +192,14 @@ func (t *Thread) naclCall(slot uint32) int64 {
 		return t.naclRandom(uint32(a[0]), uint32(a[1]))
 	}
 	if c, ok := t.d.person.(NaClCaller); ok {
-		return c.NaClCall(t, slot, [6]uint64{r.RDI, r.RSI, r.RDX, r.R10, r.R8, r.R9})
+		return c.NaClCall(t, slot, a)
 	}
 	return -errNoSys
 }
 
 func (t *Thread) naclRandom(addr, n uint32) int64 {
 	var chunk [maxRandomPerChunk]byte
-	for n > 0 {
+	for n > 0 && !t.Exiting() {
 		p := chunk[:min(n, maxRandomPerChunk)]
 		_, _ = rand.Read(p) // never fails
 		if t.d.mem.Write(addr, p) != nil {

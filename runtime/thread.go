@@ -53,7 +53,9 @@ type Thread struct {
 	calling     context.Context // of the call from the host that is in progress
 
 	futex futexWaiter
-	tls2  uint32 // NaCl's second thread-local word
+	tls2  uint32 // NaCl's second thread-local word, of the halite ABI
+
+	classic classicThread
 
 	// idle: there is nothing on the control stack, and what comes begins at the
 	// start of a function. Read by those who delete code.
@@ -86,8 +88,9 @@ type ThreadConfig struct {
 	Entry uint32
 	// Stack is its first data stack pointer.
 	Stack uint32
-	// ThreadPointer is its first thread pointer.
-	ThreadPointer uint32
+	// ThreadPointer is its first thread pointer, SecondThreadPointer the second one
+	// of the classic ABI.
+	ThreadPointer, SecondThreadPointer uint32
 	// ClearTID, when not 0, is a word that is set to 0 and woken (as a futex)
 	// when the thread has gone.
 	ClearTID uint32
@@ -103,6 +106,9 @@ func (d *Domain) NewThread(c ThreadConfig) (*Thread, error) {
 		return nil, err
 	}
 	t.clearTID = c.ClearTID
+	if d.cfg.Classic {
+		t.ctx.SetSecondThreadPointer(c.SecondThreadPointer)
+	}
 	t.start = &startState{entry: c.Entry, stack: c.Stack, tp: c.ThreadPointer, args: c.Args}
 	if err := d.register(t); err != nil {
 		t.release()
@@ -112,7 +118,7 @@ func (d *Domain) NewThread(c ThreadConfig) (*Thread, error) {
 }
 
 func (d *Domain) newThread() (*Thread, error) {
-	ctx, err := engine.NewContext(d.cage.Base(), engine.ContextOptions{ControlStackSize: d.cfg.ControlStackSize})
+	ctx, err := engine.NewContext(d.cage.Base(), engine.ContextOptions{ControlStackSize: d.cfg.ControlStackSize, Classic: d.cfg.Classic})
 	if err != nil {
 		return nil, err
 	}
@@ -291,7 +297,9 @@ func (t *Thread) serve(slot uint32) {
 	regs := t.ctx.Regs()
 	t.cut = 0
 	var result int64
-	if slot == slotLinux {
+	if t.ctx.Classic() {
+		result = t.classicCall(slot)
+	} else if slot == slotLinux {
 		result = t.d.person.Syscall(t, regs.RAX, [6]uint64{regs.RDI, regs.RSI, regs.RDX, regs.R10, regs.R8, regs.R9})
 	} else {
 		result = t.naclCall(slot)
@@ -304,11 +312,14 @@ func (t *Thread) serve(slot uint32) {
 	}
 	t.progress = nil
 	regs.RAX = uint64(result)
+	if t.ctx.Classic() {
+		regs.RAX = uint64(uint32(result))
+	}
 }
 
 // Registers returns the guest's view of its registers: no host address is in it.
 // The data stack pointer stands for the stack pointer.
-func (t *Thread) Registers() Registers { return guestRegisters(t.ctx.Regs()) }
+func (t *Thread) Registers() Registers { return t.guestRegisters(t.ctx.Regs()) }
 
 // Attend is Kick from the thread's own goroutine, which needs no interruption:
 // the guest does not run, and a wait that is about to begin does not.

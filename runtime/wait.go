@@ -57,7 +57,7 @@ func (t *Thread) returnAndWait() bool {
 		return false
 	}
 	t.exchange = e
-	t.parkedStack = uint32(r.R14)
+	t.parkedStack = t.dataStack()
 	t.parked = t.ctx.Save()
 	return true
 }

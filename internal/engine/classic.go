@@ -122,17 +122,21 @@ func (c *Context) classicReturn() Exit {
 	return Exit{Reason: ExitReturn}
 }
 
-// Begin makes a guest of the classic ABI, which is not running, go on with what is
-// in Regs, within its innermost invocation: a handler of exceptions. r10 and the vector
-// and x87 registers are cleared, r11 is the target; rsp, rbp and rip are taken for
-// offsets.
-func (c *Context) Begin() {
+// Redirect makes a guest of the classic ABI that has stopped with a fault go on at a
+// bundle with another stack pointer and argument: a handler of exceptions of its own. All
+// other registers keep their values. It is false, and changes nothing, if the guest
+// has not stopped, or in the middle of setting its stack or frame pointer.
+func (c *Context) Redirect(entry, sp, arg uint32) bool {
 	k := c.core
-	if !c.classic {
-		panic("engine: Begin of a guest that is not classic")
+	base := uint64(k.base)
+	if !c.classic || k.mode != modeFull || k.regs.RSP>>32 != base>>32 || k.regs.RBP>>32 != base>>32 {
+		return false
 	}
-	k.mode = modeClassicStart
+	k.regs.RIP = base + uint64(entry&^31)
+	k.regs.RSP = base + uint64(sp)
+	k.regs.RDI = uint64(arg)
 	c.fault = nil
+	return true
 }
 
 // classicSelfTestCode calls a trampoline from the middle of a bundle, adds, and
