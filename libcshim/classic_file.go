@@ -107,13 +107,13 @@ func classicOpen(k *task, a *args) (int64, error) {
 	return k.open(cwdFD, a[0], flags, a[2]&0o600)
 }
 
-// clampSize is the most that one call moves.
+// clampSize is the most that one call moves. All that it names must be in the sandbox.
 func clampSize(n uint64) uint64 { return min(n, 1<<31-1) }
 
 func classicRead(k *task, a *args) (int64, error) {
 	return k.withFile(a[0], func(o *openFile) (int64, error) {
 		n := clampSize(a[2])
-		if !inSandbox(a[1], n) {
+		if !inSandbox(a[1], a[2]) {
 			return 0, unix.EFAULT
 		}
 		if o.isDir {
@@ -130,7 +130,7 @@ func classicWrite(k *task, a *args) (int64, error) {
 	return k.withFile(a[0], func(o *openFile) (int64, error) {
 		n := clampSize(a[2])
 		switch {
-		case !inSandbox(a[1], n):
+		case !inSandbox(a[1], a[2]):
 			return 0, unix.EFAULT
 		case o.isDir:
 			return 0, unix.EINVAL
@@ -152,7 +152,7 @@ func (k *task) classicAt(a *args, h handler) (int64, error) {
 			return 0, err
 		}
 		n := clampSize(a[2])
-		if !inSandbox(a[1], n) {
+		if !inSandbox(a[1], a[2]) {
 			return 0, unix.EFAULT
 		}
 		return h(k, &args{a[0], a[1], n, off})
@@ -292,7 +292,7 @@ func classicTruncate(k *task, a *args) (int64, error) {
 
 func classicReadlink(k *task, a *args) (int64, error) {
 	n := clampSize(a[2])
-	if !inSandbox(a[1], n) {
+	if !inSandbox(a[1], a[2]) {
 		return 0, unix.EFAULT
 	}
 	return sysReadlink(k, &args{a[0], a[1], n})
@@ -321,7 +321,7 @@ func classicGetdents(k *task, a *args) (int64, error) {
 	return k.withFile(a[0], func(o *openFile) (int64, error) {
 		n := clampSize(a[2])
 		switch {
-		case !inSandbox(a[1], n):
+		case !inSandbox(a[1], a[2]):
 			return 0, unix.EFAULT
 		case a[1]%8 != 0, !o.isDir:
 			return 0, unix.EINVAL

@@ -75,6 +75,7 @@ type script struct {
 	text    int // used from driverText on
 	records []record
 	cfg     Config
+	rodata  uint64 // where its read-only data are, if not at the usual place
 
 	stdout bytes.Buffer
 	p      *Process
@@ -170,8 +171,7 @@ func (s *script) peek(at uint64, want uint32) {
 // load makes the process.
 func (s *script) load() {
 	s.t.Helper()
-	file := filepath.Join(s.t.TempDir(), "driver.nexe")
-	check(s.t, os.WriteFile(file, nexe.Program(s.class, s.code, []byte("constant"), s.data).Bytes(), 0o644))
+	file := writeDriver(s.t, s)
 	s.cfg.Program = "/bin/prog"
 	if s.cfg.Namespace == nil {
 		s.cfg.Namespace = newTree(s.t, file, "")
@@ -321,6 +321,10 @@ func TestClassicStart(t *testing.T) {
 func writeDriver(t testing.TB, s *script) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "driver.nexe")
-	check(t, os.WriteFile(file, nexe.Program(s.class, s.code, []byte("constant"), s.data).Bytes(), 0o644))
+	p := nexe.Program(s.class, s.code, []byte("constant"), s.data)
+	if s.rodata != 0 {
+		p.Segments[1].Addr = s.rodata
+	}
+	check(t, os.WriteFile(file, p.Bytes(), 0o644))
 	return file
 }

@@ -89,7 +89,7 @@ func (c classicThreads) Retire(start, end uint32) (proof func() bool) {
 		c.d.mu.Lock()
 		defer c.d.mu.Unlock()
 		for _, t := range c.d.threads {
-			if t.classic.generation.Load() < generation && !t.idle.Load() {
+			if t.classic.generation.Load() < generation && !(t.host && t.idle.Load()) {
 				return false
 			}
 		}

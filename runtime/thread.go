@@ -258,7 +258,7 @@ func (t *Thread) loop() error {
 			switch {
 			case exit.Slot >= firstHostSlot:
 				t.callHost(exit.Slot)
-			case exit.Slot == naclReturnAndWait:
+			case exit.Slot == naclReturnAndWait && (t.d.cfg.Invocable || !t.d.cfg.Classic):
 				if t.returnAndWait() {
 					return errWaits
 				}
