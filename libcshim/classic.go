@@ -36,18 +36,15 @@ type classicProcess struct {
 var classicCalls = map[uint32]*call{}
 
 // isClassic looks at the program's first bytes.
-func isClassic(cfg *Config) (bool, error) {
-	if cfg.Library {
-		return false, nil
-	}
+func isClassic(cfg *Config) bool {
 	f, err := openGuest(cfg.Namespace, path.Join("/", cfg.Dir), cfg.Program)
 	if err != nil {
-		return false, nil // it may be in one of the system's mounts, or load says why not
+		return false // it may be in one of the system's mounts, or load says why not
 	}
 	defer f.Close()
 	var head [64]byte
 	n, _ := f.ReadAt(head[:], 0) // what is too short is no program of any kind
-	return loader.IsClassic(head[:n]), nil
+	return loader.IsClassic(head[:n])
 }
 
 // loadClassic loads the program and prepares its first thread.

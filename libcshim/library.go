@@ -17,6 +17,9 @@ import (
 // but the first; memory is used as far as it grows.
 const callerStack = 1 << 20
 
+// errClassicSymbols is returned where functions are looked up by name.
+var errClassicSymbols = errors.New("libcshim: a program of the classic ABI, which is no library and has no symbols")
+
 // addCaller is the C library's function that starts such a thread.
 const addCaller = "__halite_add_caller"
 
@@ -47,6 +50,9 @@ func (p *Process) offer() (map[string]uint32, error) {
 func (p *Process) Start(ctx context.Context) (answer []byte, descs []runtime.Descriptor, err error) {
 	if !p.cfg.Invocable && !p.cfg.Library {
 		return nil, nil, errors.New("libcshim: the process is not to be invoked")
+	}
+	if p.classic != nil && p.cfg.Callers > 1 {
+		return nil, nil, errClassicSymbols
 	}
 	if p.ran.Swap(true) {
 		return nil, nil, errors.New("libcshim: a process runs once")
@@ -89,6 +95,9 @@ func (p *Process) Start(ctx context.Context) (answer []byte, descs []runtime.Des
 
 // Function finds a function by name, as dlsym(RTLD_DEFAULT) does.
 func (p *Process) Function(name string) (addr uint32, err error) {
+	if p.classic != nil {
+		return 0, errClassicSymbols
+	}
 	s, err := p.linker.Sym(ld.HandleDefault, name, "", 0)
 	switch {
 	case err != nil:
@@ -101,6 +110,9 @@ func (p *Process) Function(name string) (addr uint32, err error) {
 
 // Variable finds a variable by name.
 func (p *Process) Variable(name string) (addr uint32, err error) {
+	if p.classic != nil {
+		return 0, errClassicSymbols
+	}
 	s, err := p.linker.Sym(ld.HandleDefault, name, "", 0)
 	switch {
 	case err != nil:

@@ -172,11 +172,7 @@ func NewProcess(cfg Config) (*Process, error) {
 	if cfg.Identity == (namespace.Identity{}) && !cfg.Root {
 		cfg.Identity = namespace.Identity{UID: defaultID, GID: defaultID}
 	}
-	classic, err := isClassic(&cfg)
-	if err != nil {
-		_ = cfg.Namespace.Close()
-		return nil, err
-	}
+	classic := isClassic(&cfg)
 	if cfg.StackSize <= 0 {
 		cfg.StackSize = defaultStack
 		if classic {
@@ -199,7 +195,8 @@ func NewProcess(cfg Config) (*Process, error) {
 	p.started, p.monotonic0 = time.Now(), monotonic()
 	dom, err := runtime.NewDomain(runtime.Config{
 		MaxMemory: cfg.MaxMemory, MaxThreads: cfg.MaxThreads, ControlStackSize: cfg.ControlStackSize,
-		Personality: p, Invocable: cfg.Invocable || cfg.Library, Classic: classic,
+		Personality: p, Invocable: cfg.Invocable || cfg.Library,
+		Classic: classic,
 	})
 	if err != nil {
 		_ = cfg.Namespace.Close()

@@ -182,7 +182,7 @@ func (f *reader) header() (*header, error) {
 	switch b[7] {
 	case 0, 3:
 	case osabiNaCl:
-		return nil, f.fail(RuleOSABI, where, "a file of the classic NaCl ABI, which this version does not run")
+		return nil, f.fail(RuleOSABI, where, "a file of the classic NaCl ABI that is no static program")
 	default:
 		return nil, f.fail(RuleOSABI, where, "OS ABI %d, want 0 (System V) or 3 (GNU)", b[7])
 	}
