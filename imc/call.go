@@ -63,16 +63,19 @@ func Call(ctx context.Context, c *ConnectEndpoint, data []byte, descs ...Desc) (
 			return r.call(data, descs)
 		}
 	}
-	reply, _, replyDescs, err = call(ctx, c, DefaultMaxCall, data, descs)
+	reply, _, replyDescs, err = call(ctx, c, room{DefaultMaxCall, MaxCallDescs}, data, descs)
 	return reply, replyDescs, err
 }
 
-func call(ctx context.Context, c *ConnectEndpoint, room int, data []byte, descs []Desc) (reply []byte, size int64, replyDescs []Desc, err error) {
+// room is how much of a reply is kept.
+type room struct{ bytes, descs int }
+
+func call(ctx context.Context, c *ConnectEndpoint, keep room, data []byte, descs []Desc) (reply []byte, size int64, replyDescs []Desc, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, 0, nil, err
 	}
 	for pause := minPause; ; {
-		reply, size, replyDescs, err = callOnce(ctx, c, room, data, descs)
+		reply, size, replyDescs, err = callOnce(ctx, c, keep, data, descs)
 		switch err {
 		case errCancelled:
 			return nil, 0, nil, ctx.Err()
@@ -90,13 +93,14 @@ func call(ctx context.Context, c *ConnectEndpoint, room int, data []byte, descs 
 // errLost: the request to connect was dropped, but somebody can still accept.
 var errLost = errors.New("imc: the request was lost")
 
-// CallRoom is Call that keeps the first room bytes of the reply; size is how many
-// there were. What is beyond it takes no memory.
-func CallRoom(ctx context.Context, c *ConnectEndpoint, room int, data []byte, descs ...Desc) (reply []byte, size int64, replyDescs []Desc, err error) {
-	return call(ctx, c, room, data, descs)
+// CallRoom is Call that keeps the first bytes and descriptors of the reply; size is how
+// many bytes there were. What is beyond takes no memory, and descriptors beyond are
+// closed.
+func CallRoom(ctx context.Context, c *ConnectEndpoint, bytes, descriptors int, data []byte, descs ...Desc) (reply []byte, size int64, replyDescs []Desc, err error) {
+	return call(ctx, c, room{bytes, descriptors}, data, descs)
 }
 
-func callOnce(ctx context.Context, c *ConnectEndpoint, room int, data []byte, descs []Desc) ([]byte, int64, []Desc, error) {
+func callOnce(ctx context.Context, c *ConnectEndpoint, keep room, data []byte, descs []Desc) ([]byte, int64, []Desc, error) {
 	done := ctx.Done()
 	s, err := c.connect(done, connectCall)
 	if err != nil {
@@ -107,13 +111,13 @@ func callOnce(ctx context.Context, c *ConnectEndpoint, room int, data []byte, de
 	if err == nil || errors.Is(err, unix.EPIPE) {
 		// A server may answer and close before it has read everything.
 		// The text of an error is read whole, however small the room is.
-		reply, size, replyDescs, flags, rerr := s.receiveCallRoom(done, DefaultMaxCall, max(room, 4+1024))
+		reply, size, replyDescs, flags, rerr := s.receiveCallRoom(done, DefaultMaxCall, room{max(keep.bytes, 4+1024), keep.descs}, nil)
 		if rerr == nil {
 			if flags&callError != 0 {
 				Message{Descs: replyDescs}.Close()
 				return nil, 0, nil, decodeCallError(reply)
 			}
-			return reply[:min(len(reply), room)], size, replyDescs, nil
+			return reply[:min(len(reply), keep.bytes)], size, replyDescs, nil
 		}
 		err = rerr
 	}
@@ -194,27 +198,41 @@ func (s *ConnectedSocket) sendOwned(done <-chan struct{}, data []byte, descs []D
 	return nil
 }
 
-// receiveCall joins one side's part of a call.
-func (s *ConnectedSocket) receiveCall(done <-chan struct{}, limit int64) (data []byte, descs []Desc, flags uint32, err error) {
-	data, _, descs, flags, err = s.receiveCallRoom(done, limit, int(limit))
+// receiveCall joins one side's part of a call. What it returns stays charged to the
+// budget, if there is one.
+func (s *ConnectedSocket) receiveCall(done <-chan struct{}, limit int64, b *Budget) (data []byte, descs []Desc, flags uint32, err error) {
+	data, _, descs, flags, err = s.receiveCallRoom(done, limit, room{int(limit), MaxCallDescs}, b)
 	return data, descs, flags, err
 }
 
-// receiveCallRoom is receiveCall that keeps the first room bytes of size.
-func (s *ConnectedSocket) receiveCallRoom(done <-chan struct{}, limit int64, room int) (data []byte, size int64, descs []Desc, flags uint32, err error) {
+// receiveCallRoom is receiveCall that keeps only so much.
+func (s *ConnectedSocket) receiveCallRoom(done <-chan struct{}, limit int64, keep room, b *Budget) (data []byte, size int64, descs []Desc, flags uint32, err error) {
+	count := 0 // descriptors, kept or not
 	fail := func(err error) ([]byte, int64, []Desc, uint32, error) {
+		if b != nil {
+			b.give(size, int64(count))
+		}
 		Message{Descs: descs}.Close()
 		return nil, 0, nil, 0, err
 	}
 	for first := true; ; first = false {
 		m, err := s.receive(done, false)
-		descs = append(descs, m.Descs...)
 		if err != nil {
+			m.Close()
 			if err == io.EOF && !first {
 				err = io.ErrUnexpectedEOF
 			}
 			return fail(err)
 		}
+		if b != nil && !b.take(int64(max(len(m.Data)-callHeader, 0)), int64(len(m.Descs))) {
+			m.Close()
+			return fail(failure("call", KindConnectedSocket, unix.ENOBUFS, "the server has as many bytes or descriptors of other calls as it may have"))
+		}
+		size += int64(max(len(m.Data)-callHeader, 0))
+		count += len(m.Descs)
+		n := min(len(m.Descs), keep.descs-len(descs))
+		descs = append(descs, m.Descs[:n]...)
+		Message{Descs: m.Descs[n:]}.Close()
 		if len(m.Data) < callHeader || le.Uint32(m.Data) != callWord {
 			return fail(failure("call", KindConnectedSocket, unix.EPROTO, "a message that is no part of a call"))
 		}
@@ -223,15 +241,14 @@ func (s *ConnectedSocket) receiveCallRoom(done <-chan struct{}, limit int64, roo
 		switch {
 		case flags&^(callMore|callError) != 0:
 			return fail(failure("call", KindConnectedSocket, unix.EPROTO, fmt.Sprintf("unknown flags %#x", flags)))
-		case size+int64(len(part)) > limit:
+		case size > limit:
 			return fail(failure("call", KindConnectedSocket, unix.EMSGSIZE, fmt.Sprintf("more than %d bytes", limit)))
-		case len(descs) > MaxCallDescs:
+		case count > MaxCallDescs:
 			return fail(failure("call", KindConnectedSocket, unix.EMSGSIZE, fmt.Sprintf("more than %d descriptors", MaxCallDescs)))
 		case flags&callMore != 0 && len(part) == 0 && len(m.Descs) == 0:
 			return fail(failure("call", KindConnectedSocket, unix.EPROTO, "an empty part of a call"))
 		}
-		size += int64(len(part))
-		part = part[:min(len(part), room-len(data))]
+		part = part[:min(len(part), keep.bytes-len(data))]
 		if first {
 			data = part
 		} else {

@@ -106,6 +106,7 @@ func (m Message) Close() {
 // handle is what all kinds of descriptors have for each handle.
 type handle struct {
 	closed  atomic.Bool
+	budget  *Budget // is charged for what is sent; see Account
 	meta    atomic.Pointer[Metadata]
 	unguard *runtime.Cleanup // takes back what would happen if the handle were lost
 }

@@ -285,7 +285,13 @@ func (c *ConnectEndpoint) connectMemory(done <-chan struct{}, mode connectMode) 
 		a.mu.Unlock()
 		return nil, errRefused()
 	}
+	if c.budget != nil && !c.budget.Take(costConnect) {
+		a.room.wakeOne() // the room that woke us is for somebody else
+		a.mu.Unlock()
+		return nil, errBudget("connect", KindConnectEndpoint)
+	}
 	p := newCallPair(mode == connectWait)
+	p.request.paid, p.ends[0].owner, p.handles[0].budget = c.budget, c.budget, c.budget
 	if a.local != nil {
 		p.local.Store(a.local)
 	}
@@ -718,6 +724,7 @@ type Request struct {
 	e        *end
 	s        *ConnectedSocket // made with the request, or nil
 	ack      bool             // the other side waits for the answer
+	paid     *Budget          // charged with costConnect until it is answered, or nil
 	answered atomic.Bool
 }
 
@@ -730,6 +737,7 @@ func (r *Request) Accept() (*ConnectedSocket, error) {
 	if !r.answered.CompareAndSwap(false, true) {
 		return nil, errClosed("accept", KindAcceptEndpoint)
 	}
+	r.settle()
 	if err := r.answer(connected); err != nil {
 		r.e.release(nil)
 		return nil, err
@@ -743,8 +751,15 @@ func (r *Request) Accept() (*ConnectedSocket, error) {
 // Refuse refuses the connection.
 func (r *Request) Refuse() {
 	if r.answered.CompareAndSwap(false, true) {
+		r.settle()
 		_ = r.answer(refused)
 		r.e.release(nil)
+	}
+}
+
+func (r *Request) settle() {
+	if r.paid != nil {
+		r.paid.Give(costConnect)
 	}
 }
 

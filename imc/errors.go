@@ -70,7 +70,7 @@ func NaClErrno(err error) syscall.Errno {
 		return unix.EIO
 	}
 	switch errno {
-	case unix.EAGAIN, unix.EBADF, unix.EINVAL, unix.ENOMEM, unix.EMFILE, unix.ENFILE, unix.EFAULT, unix.EACCES, unix.EOVERFLOW, unix.EPERM:
+	case unix.EAGAIN, unix.EBADF, unix.EINVAL, unix.ENOMEM, unix.EMFILE, unix.ENFILE, unix.EFAULT, unix.EACCES, unix.EOVERFLOW, unix.EPERM, unix.ENOBUFS:
 		return errno
 	}
 	return unix.EIO
@@ -80,6 +80,7 @@ func NaClErrno(err error) syscall.Errno {
 var (
 	errAgain     = unix.EAGAIN
 	errCancelled = errors.New("imc: cancelled") // done was closed; the caller knows why
+	errNoBudget  = errors.New("imc: the budget is used up")
 )
 
 const (
@@ -90,6 +91,7 @@ const (
 	whyFull     = "the queue of the other end is full"
 	whyNothing  = "no message is there"
 	whyNoCaller = "no connection is waiting"
+	whyBudget   = "what the sender may have in queues is used up: messages that nobody received yet, connections that nobody accepted"
 	whyLine     = "the line of waiting connections is full"
 )
 

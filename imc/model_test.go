@@ -116,6 +116,7 @@ type world struct {
 	list   []modelHandle
 	agents []*modelAgent
 	next   uint32
+	budget *Budget // of every other handle, and never used up
 }
 
 // body is the data of a message: who it is, and something to be torn.
@@ -139,7 +140,12 @@ func (w *world) ctx() context.Context {
 	return ctx
 }
 
-func (w *world) add(d Desc, r mRef) { w.list = append(w.list, modelHandle{d, r}) }
+func (w *world) add(d Desc, r mRef) {
+	if len(w.list)%2 == 0 {
+		Account(d, w.budget)
+	}
+	w.list = append(w.list, modelHandle{d, r})
+}
 
 func (w *world) pick(what string, ok func(mRef) bool) (int, modelHandle) {
 	var at []int
@@ -722,9 +728,10 @@ func (w *world) end(t *testing.T, descriptors int) {
 		_ = h.d.Close()
 	}
 	deadline := time.Now().Add(10 * time.Second)
-	for descriptorsOf(t) > descriptors {
+	charged := func() int64 { bytes, descs := w.budget.Used(); return bytes + descs }
+	for descriptorsOf(t) > descriptors || charged() != 0 {
 		if time.Now().After(deadline) {
-			w.t.Fatalf("%d descriptors before, %d after", descriptors, descriptorsOf(t))
+			w.t.Fatalf("%d descriptors before, %d after; %d charged", descriptors, descriptorsOf(t), charged())
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -751,7 +758,7 @@ func TestModel(t *testing.T) {
 
 func model(t *testing.T, rt *rapid.T) {
 	descriptors := descriptorsOf(t)
-	w := &world{t: rt}
+	w := &world{t: rt, budget: NewBudget(1<<40, 1<<40)}
 	defer func() {
 		w.t = rt
 		w.end(t, descriptors)

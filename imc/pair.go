@@ -57,6 +57,7 @@ type end struct {
 
 	rx       fifo[message] // what arrived
 	rxBytes  int
+	owner    *Budget // is charged for what is sent here without one
 	recvWait waitList
 	sendWait waitList
 	watchers watchList
@@ -69,6 +70,7 @@ type end struct {
 type message struct {
 	data  []byte
 	descs []Desc
+	paid  *Budget // charged, or nil
 }
 
 func newPair(k Kind) *pair {
@@ -146,7 +148,12 @@ func (e *end) send(h *handle, done <-chan struct{}, nonblock bool, m message) er
 			p.mu.Unlock()
 			return unix.EPIPE
 		}
-		if !to.full() {
+		if to.takes(h.budget) {
+			if !m.charge(h.budget, to.owner) {
+				e.sendWait.wakeOne() // the room that woke us is for somebody else
+				p.mu.Unlock()
+				return errNoBudget
+			}
 			to.rx.push(m)
 			to.rxBytes += len(m.data)
 			if e.k == nil {
@@ -222,8 +229,9 @@ func (e *end) take() message {
 	wasFull := e.full()
 	m := e.rx.pop()
 	e.rxBytes -= len(m.data)
+	m.settle()
 	from := e.peer()
-	if wasFull && !e.full() {
+	if wasFull && !e.full() || e.owner != nil && e.rx.len() == 0 {
 		from.watchers.notify()
 	}
 	if !e.full() {
@@ -258,7 +266,7 @@ func (e *end) ready(h *handle) Events {
 	if e.rx.len() > 0 {
 		r |= Readable
 	}
-	if !e.peer().full() {
+	if e.peer().takes(h.budget) {
 		r |= Writable
 	}
 	return r
@@ -372,6 +380,7 @@ func (e *end) stopReading() {
 
 func closeMessages(list []message) {
 	for _, m := range list {
+		m.settle()
 		Message{Descs: m.descs}.Close()
 	}
 }
@@ -478,8 +487,9 @@ func (e *end) flush(nonblock bool) bool {
 			to.rxBytes = 0
 		} else {
 			wasFull := to.full()
-			_ = to.rx.pop()
+			m = to.rx.pop()
 			to.rxBytes -= len(m.data)
+			m.settle()
 			e.sendWait.wakeOne()
 			if wasFull {
 				e.watchers.notify()

@@ -22,6 +22,10 @@ type Server struct {
 	Handler Handler
 	// MaxRequest is how many bytes a call may have; 0 means DefaultMaxCall.
 	MaxRequest int64
+	// MaxBytes is how many bytes all calls together may have that are received or
+	// answered at this moment; what goes beyond it fails with ENOBUFS, and so do more than
+	// 16384 descriptors. 0 means four times MaxRequest.
+	MaxBytes int64
 	// MaxCalls is how many calls are answered at once, the others wait in line; 0 means
 	// 4096.
 	MaxCalls int
@@ -44,6 +48,11 @@ func (srv *Server) Serve(ctx context.Context, s *AcceptEndpoint) error {
 	if run.most == 0 {
 		run.most = 4096
 	}
+	most := srv.MaxBytes
+	if most == 0 {
+		most = 4 * run.limit
+	}
+	run.budget = NewBudget(most, 16*MaxCallDescs)
 	run.ctx, run.cancel = context.WithCancelCause(ctx)
 	defer run.cancel(nil)
 	run.direct.ctx = directContext{run.ctx}
@@ -74,6 +83,7 @@ type serving struct {
 	cancel context.CancelCauseFunc
 	stop   atomic.Bool
 	limit  int64
+	budget *Budget // of requests
 	most   int32
 	wg     sync.WaitGroup
 	direct struct { // calls on goroutines of callers
@@ -132,13 +142,14 @@ func (r *serving) work() {
 func (r *serving) answer(c *ConnectedSocket) {
 	defer c.Close()
 	done := r.ctx.Done()
-	data, descs, _, err := c.receiveCall(done, r.limit)
+	data, descs, _, err := c.receiveCall(done, r.limit, r.budget)
 	if err != nil {
-		if errors.Is(err, unix.EMSGSIZE) || errors.Is(err, unix.EPROTO) || errors.Is(err, unix.EMFILE) {
+		if errors.Is(err, unix.EMSGSIZE) || errors.Is(err, unix.EPROTO) || errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENOBUFS) {
 			_ = c.sendCall(done, callError, encodeCallError(err), nil)
 		}
 		return
 	}
+	defer r.budget.give(int64(len(data)), int64(len(descs)))
 	ctx := &callContext{Context: r.ctx, s: c}
 	reply, replyDescs, err := r.srv.Handler(ctx, data, descs)
 	if err != nil {

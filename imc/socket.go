@@ -291,6 +291,8 @@ func (s *socket) wrap(op string, err error) error {
 		return errClosed(op, s.e.kind)
 	case err == errAgain:
 		return tryAgain(op, s.e.kind)
+	case err == errNoBudget:
+		return errBudget(op, s.e.kind)
 	case err == unix.EPIPE:
 		return failure(op, s.e.kind, unix.EPIPE, whyPeer)
 	case isMalformed(err):

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -183,6 +184,47 @@ func TestIMCDeadline(t *testing.T) {
 		t.Error("the guest's handle is still open")
 	}
 	_ = b.Close()
+}
+
+// TestIMCFlood: what a guest leaves in queues counts, at most as much as it may have
+// memory, and is given back; also where it outlives the guest.
+func TestIMCFlood(t *testing.T) {
+	prog := imcGuest(t)
+	const limit = 64 << 20
+	t.Run("itself", func(t *testing.T) {
+		r := imcScene(t, prog, "flood", nil)
+		r.cfg.MaxMemory = limit
+		file, err := os.Open(prog)
+		check(t, err)
+		defer file.Close()
+		r.cfg.Stdin = file // something that can be sent
+		r.run(t, within(t, time.Minute))
+		r.wantOK(t)
+	})
+	t.Run("the host", func(t *testing.T) {
+		acc, object := imc.NewEndpoints()
+		r := imcScene(t, prog, "leave", map[int]imc.Desc{10: object})
+		r.cfg.MaxMemory = limit
+		before := heap()
+		r.run(t, within(t, time.Minute))
+		r.wantOK(t)
+		if grown := heap() - before; grown < limit/2 || grown > limit+limit/8 {
+			t.Errorf("the heap has grown by %d bytes, and the guest may have %d", grown, limit)
+		}
+		check(t, acc.Close())
+		check(t, object.Close())
+		if left := heap() - before; left > limit/8 {
+			t.Errorf("%d bytes are left", left)
+		}
+	})
+}
+
+func heap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
 
 // TestIMCTrace: the trace shows messages.

@@ -129,7 +129,7 @@ type Process struct {
 	unix    unixNames
 	memory  memoryState
 	timers  timerState
-	imc     imcState
+	imc     *imc.Budget // what it may have outside its own memory
 	tracer  *tracer
 	linker  *ld.Linker
 	classic *classicProcess // nil: of the halite ABI
@@ -191,6 +191,7 @@ func NewProcess(cfg Config) (*Process, error) {
 	if p.fds.limit <= 0 {
 		p.fds.limit = defaultMaxFiles
 	}
+	p.imc = newIMCBudget(cfg.MaxMemory, p.fds.limit)
 	p.cpu0 = cpuTime()
 	p.started, p.monotonic0 = time.Now(), monotonic()
 	dom, err := runtime.NewDomain(runtime.Config{

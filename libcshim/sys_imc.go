@@ -3,7 +3,6 @@ package libcshim
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -49,17 +48,18 @@ func (p *Process) NaClCall(t *runtime.Thread, slot uint32, a [6]uint64) int64 {
 
 const imcNonblock = 1
 
-// maxCallBytes bounds what the calls of one process keep of requests and replies.
-const maxCallBytes = 2 * imc.DefaultMaxCall
-
 // maxErrno is the highest number of an error that an object can give its caller; those
 // from 512 on have a meaning between the personality and the runtime.
 const maxErrno = 511
 
-// imcState is what a process has of IMC beyond its descriptors.
-type imcState struct {
-	shared atomic.Int64 // bytes of shared memory that it made and that still exist
-	calls  atomic.Int64 // bytes that calls in progress may keep
+// newIMCBudget bounds what the host keeps for a process outside the process's own
+// memory: messages in queues, connections in line, calls in progress, shared memory.
+func newIMCBudget(maxMemory uint64, maxFiles int) *imc.Budget {
+	limit := int64(cage.Size)
+	if maxMemory > 0 {
+		limit = int64(min(maxMemory, 1<<62))
+	}
+	return imc.NewBudget(limit, maxFiles)
 }
 
 // naclError gives what NaCl's calls return.
@@ -230,25 +230,20 @@ func (k *task) wait(f func(ctx context.Context) error) error {
 
 func imcMemObjCreate(k *task, a *args) (int64, error) {
 	size := int64(uint32(a[0]))
-	limit := int64(cage.Size)
-	if k.p.cfg.MaxMemory > 0 {
-		limit = int64(min(k.p.cfg.MaxMemory, 1<<62))
-	}
 	if size%imc.MapGranule != 0 {
 		return 0, unix.EINVAL
 	}
 	// It counts until the last handle is gone, wherever in this process that is.
-	count := &k.p.imc.shared
-	if count.Add(size) > limit {
-		count.Add(-size)
+	budget := k.p.imc
+	if !budget.Take(size) {
 		return 0, unix.ENOMEM
 	}
 	m, err := imc.NewSharedMemory(size)
 	if err != nil {
-		count.Add(-size)
+		budget.Give(size)
 		return 0, naclError(err)
 	}
-	m.AfterLast(func() { count.Add(-size) })
+	m.AfterLast(func() { budget.Give(size) })
 	return k.installOne(m)
 }
 
@@ -337,7 +332,7 @@ func imcSendMsg(k *task, a *args) (int64, error) {
 		switch err = naclError(err); err {
 		case nil:
 			return int64(len(data)), nil
-		case errRestart, unix.EAGAIN, unix.EMSGSIZE:
+		case errRestart, unix.EAGAIN, unix.EMSGSIZE, unix.ENOBUFS:
 			return 0, err
 		}
 		return 0, unix.EIO
@@ -440,10 +435,10 @@ func imcCall(k *task, a *args) (int64, error) {
 		}
 		room := min(rep.Total, imc.DefaultMaxCall)
 		keep := int64(req.Total + room)
-		defer k.p.imc.calls.Add(-keep)
-		if k.p.imc.calls.Add(keep) > maxCallBytes {
+		if !k.p.imc.Take(keep) {
 			return 0, unix.ENOBUFS
 		}
+		defer k.p.imc.Give(keep)
 		data, err := req.Gather()
 		if err != nil {
 			return 0, err
@@ -452,7 +447,7 @@ func imcCall(k *task, a *args) (int64, error) {
 		var size int64
 		var got []imc.Desc
 		err = k.wait(func(ctx context.Context) (err error) {
-			reply, size, got, err = imc.CallRoom(ctx, e, int(room), data, descs...)
+			reply, size, got, err = imc.CallRoom(ctx, e, int(room), rep.Descs+1, data, descs...)
 			return err
 		})
 		var failed *imc.CallError

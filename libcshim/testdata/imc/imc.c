@@ -326,13 +326,74 @@ static void pong(void)
 	want(send_(10, "pong", 4, 0, 0, 0), 4);
 }
 
+// Connection after connection, each full of messages and closed, until there is no more.
+static int fill(int cap)
+{
+	int fd, r = -EAGAIN;
+	while (r == -EAGAIN && (fd = r = SLOT(161)(cap, 1)) >= 0) {
+		while ((r = send_(fd, b, 100000, 0, 0, NACL_IMC_NONBLOCK)) >= 0) ;
+		close(fd);
+	}
+	return r;
+}
+
+static void flood(void)
+{
+	int p[2], q[2], flags, fd, m;
+	want(nacl_imc_makeboundsock(p), 0);
+	want(nacl_imc_makeboundsock(q), 0);
+	want(fill(p[1]), -ENOBUFS);
+	while ((fd = nacl_imc_connect(p[1])) >= 0) close(fd); // to the last bytes
+	// Nothing waits: what would have to go first may be ours to receive.
+	want(fd, -ENOBUFS);
+	want(nacl_imc_connect(q[1]), -ENOBUFS);
+	want(SLOT(161)(q[1], 0), -ENOBUFS);
+	want(call(q[1], b, 1000, 0, 0, b, 100, &flags), -ENOBUFS);
+	want(nacl_imc_mem_obj_create(0x10000), -ENOMEM);
+	// What is received makes room.
+	want((fd = nacl_imc_accept(p[0])) >= 0, 1);
+	want(recv_(fd, b, 200000, 0, 0, 0), 100000);
+	want((m = nacl_imc_mem_obj_create(0x10000)) >= 0, 1);
+	close(m); close(fd);
+	// And what is closed, all of it.
+	close(p[0]);
+	want((m = nacl_imc_mem_obj_create(60 << 20)) >= 0, 1);
+	// Calls count with what they may keep.
+	want(call(q[1], b, 100000, 0, 0, (char *)0x20000, 8 << 20, &flags), -ENOBUFS);
+	close(m);
+	// Descriptors in flight: as many as may be open.
+	want(nacl_imc_makeboundsock(p), 0);
+	int d[8], i, n = 0, r = -EAGAIN;
+	for (i = 0; i < 8; i++) d[i] = 0;
+	while (r == -EAGAIN && (fd = r = SLOT(161)(p[1], 1)) >= 0) {
+		for (; (r = send_(fd, "f", 1, d, 8, NACL_IMC_NONBLOCK)) >= 0; n += 8) ;
+		close(fd);
+	}
+	want(r, -ENOBUFS);
+	want(n, 1024);
+	close(p[0]);
+	// Through itself: its own capability, in its own line.
+	want(nacl_imc_makeboundsock(p), 0);
+	for (r = -EAGAIN, n = 0; r == -EAGAIN && (fd = r = SLOT(161)(p[1], 1)) >= 0;) {
+		for (; (r = send_(fd, b, 1000, &p[1], 1, NACL_IMC_NONBLOCK)) >= 0; n++) ;
+		close(fd);
+	}
+	want(r, -ENOBUFS);
+	want(n, 1024);
+	close(p[0]); close(p[1]);
+	want((m = nacl_imc_mem_obj_create(63 << 20)) >= 0, 1);
+}
+
+// The host's address on descriptor 10: what is left there outlives the domain.
+static void leave(void) { want(fill(10), -ENOBUFS); }
+
 static void wait_(void) { recv_(10, b, 1, 0, 0, 0); }
 
 int main(int argc, char **argv)
 {
 	static const struct { const char *name; void (*f)(void); } all[] = {
 		{"transfer", transfer}, {"memory", memory}, {"files", files}, {"attack", attack}, {"blocking", blocking},
-		{"client", client}, {"ping", ping}, {"pong", pong}, {"wait", wait_},
+		{"client", client}, {"ping", ping}, {"pong", pong}, {"wait", wait_}, {"flood", flood}, {"leave", leave},
 	};
 	for (int i = 0; i < sizeof all / sizeof *all; i++)
 		if (strcmp(argv[1], all[i].name) == 0) {
