@@ -17,16 +17,22 @@ import (
 )
 
 // nativeIMC compiles the scenes of testdata/imc.c with the native libnacl.
-func nativeIMC(t *testing.T) string {
+func nativeIMC(t *testing.T) string { return compileNative(t, "imc", "serve.c", "native/imc.c") }
+
+// compileNative compiles a program of testdata with sources of libnacl.
+func compileNative(t *testing.T, name string, sources ...string) string {
 	t.Helper()
 	gcc, err := exec.LookPath("gcc-12")
 	if err != nil {
 		t.Skip("gcc-12 is not installed")
 	}
 	const dir = "overlay/libnacl/"
-	out := filepath.Join(t.TempDir(), "imc")
-	cmd := exec.Command(gcc, "-O2", "-Wall", "-Werror", "-I", dir+"include", "-o", out, "testdata/imc.c", dir+"serve.c", dir+"native/imc.c", "-lpthread")
-	if b, err := cmd.CombinedOutput(); err != nil {
+	out := filepath.Join(t.TempDir(), name)
+	args := []string{"-O2", "-Wall", "-Werror", "-I", dir + "include", "-o", out, "testdata/" + name + ".c"}
+	for _, s := range sources {
+		args = append(args, dir+s)
+	}
+	if b, err := exec.Command(gcc, append(args, "-lpthread")...).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, b)
 	}
 	return out

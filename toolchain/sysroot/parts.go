@@ -116,14 +116,16 @@ func (b *build) libnacl() error {
 	if err != nil {
 		return err
 	}
-	header := filepath.Join(dir, "include", "nacl.h")
+	headers := filepath.Join(dir, "include")
 	for _, to := range []string{"include", "native/include"} {
 		to = filepath.Join(b.stage(), to)
 		if err := os.MkdirAll(to, 0o755); err != nil {
 			return err
 		}
-		if err := copyFile(header, filepath.Join(to, "nacl.h")); err != nil {
-			return err
+		for _, name := range []string{"nacl.h", "nacl_files.h"} {
+			if err := copyFile(filepath.Join(headers, name), filepath.Join(to, name)); err != nil {
+				return err
+			}
 		}
 	}
 	objects := func(suffix string, cc []string, sources ...string) (objects []string, err error) {
@@ -131,11 +133,11 @@ func (b *build) libnacl() error {
 		for _, src := range sources {
 			obj := filepath.Join(dir, strings.TrimSuffix(src, ".c")+suffix)
 			objects = append(objects, obj)
-			commands = append(commands, append(cc, "-O2", "-fPIC", "-Wall", "-Werror", "-I", filepath.Dir(header), "-c", "-o", obj, filepath.Join(dir, src)))
+			commands = append(commands, append(cc, "-O2", "-fPIC", "-Wall", "-Werror", "-I", headers, "-c", "-o", obj, filepath.Join(dir, src)))
 		}
 		return objects, b.parallel(commands)
 	}
-	sandboxed, err := objects(".o", []string{b.cc()}, "nacl.c", "serve.c")
+	sandboxed, err := objects(".o", []string{b.cc()}, "nacl.c", "serve.c", "files.c")
 	if err != nil {
 		return err
 	}
@@ -146,7 +148,7 @@ func (b *build) libnacl() error {
 	if err := b.exec(b.cc(), args...); err != nil {
 		return err
 	}
-	native, err := objects(".native.o", []string{b.tools["gcc-12"]}, "serve.c", "native/imc.c")
+	native, err := objects(".native.o", []string{b.tools["gcc-12"]}, "serve.c", "files.c", "native/imc.c")
 	if err != nil {
 		return err
 	}

@@ -138,7 +138,7 @@ func TestInstalled(t *testing.T) {
 	}
 	for _, name := range []string{"lib/libc.a", "lib/crt1.o", "lib/Scrt1.o", "lib/rcrt1.o", "lib/crti.o", "lib/crtn.o", "lib/crtbegin.o", "lib/crtbeginS.o",
 		"lib/crtbeginT.o", "lib/crtend.o", "lib/crtendS.o", "lib/crtfastmath.o", "lib/crtprec64.o", "lib/libgcc.a", "lib/libgcc_eh.a", "lib/libm.a", "lib/libpthread.a", "lib/libdl.a",
-		"lib/librt.a", "lib/libutil.a", "lib/libcrypt.a", "lib/libatomic.a", "lib/libnacl.a", "include/stdio.h", "include/bits/alltypes.h", "include/nacl.h", "native/include/nacl.h", "native/libnacl.a"} {
+		"lib/librt.a", "lib/libutil.a", "lib/libcrypt.a", "lib/libatomic.a", "lib/libnacl.a", "include/stdio.h", "include/bits/alltypes.h", "include/nacl.h", "include/nacl_files.h", "native/include/nacl.h", "native/include/nacl_files.h", "native/libnacl.a"} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
 			t.Error(err)
 		}
