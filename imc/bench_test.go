@@ -71,12 +71,19 @@ func BenchmarkPing(b *testing.B) {
 	}
 }
 
-func BenchmarkCall(b *testing.B) {
+func BenchmarkCall(b *testing.B) { benchmarkCall(b, context.Background()) }
+
+func BenchmarkCallCancellable(b *testing.B) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	benchmarkCall(b, ctx)
+}
+
+func benchmarkCall(b *testing.B, ctx context.Context) {
 	for _, tr := range []Transport{Memory, Kernel} {
 		b.Run(tr.String(), func(b *testing.B) {
 			acc, c, err := tr.Endpoints()
 			must(b, err)
-			ctx := context.Background()
 			data := make([]byte, 64)
 			done := make(chan error)
 			go func() {

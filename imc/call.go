@@ -48,8 +48,8 @@ func (e *CallError) Unwrap() error {
 // [MaxCallDescs] descriptors. The caller keeps data and descs and owns the reply's
 // descriptors.
 //
-// A call that can't be cancelled, because ctx can't, may run the handler of a server
-// in this process on the caller's goroutine.
+// A call to a server in this process makes no connection; if it can't be cancelled,
+// because ctx can't, the handler may run on the caller's goroutine.
 //
 // If ctx ends, so does the call, and the server's context with it. A [*CallError] is
 // the server's answer. ECONNREFUSED: nobody can accept. ECONNRESET: the server went
@@ -58,10 +58,8 @@ func Call(ctx context.Context, c *ConnectEndpoint, data []byte, descs ...Desc) (
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
-	if ctx.Done() == nil {
-		if r := c.direct(); r != nil {
-			return r.call(data, descs)
-		}
+	if reply, replyDescs, err, ok := direct(ctx, c, data, descs); ok {
+		return reply, replyDescs, err
 	}
 	reply, _, replyDescs, err = call(ctx, c, room{DefaultMaxCall, MaxCallDescs}, data, descs)
 	return reply, replyDescs, err

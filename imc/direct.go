@@ -3,21 +3,26 @@ package imc
 import (
 	"context"
 	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
 
-// A call within a process need not change goroutines: if the object is served by a
-// Server in this process and the caller could not cancel the call anyway, the handler
-// runs on the caller's goroutine. Everything else is as if the call had gone over a
-// connection: data and descriptors are copied, limits hold, errors look the same, and
-// the server's Serve returns only when the handler has.
+// A call within the process needs no connection if the object is served by a Server in
+// this process. If the caller could not cancel it anyway, the handler runs on the caller's
+// goroutine; otherwise on one of the server's, so that the caller can leave a handler
+// that does not look at its context. Everything else is as if the call had gone over a
+// connection: data and descriptors are copied, limits hold, errors look the same, and the
+// server's Serve returns only when the handler has.
 
-// direct gives the serving that a call may enter, which it must leave; or nil.
-func (c *ConnectEndpoint) direct() *serving {
+// enter gives the serving that a call may enter, which it must leave; or nil. With
+// handed there is a hand to run the handler, or nil if one has to be made.
+func (c *ConnectEndpoint) enter(handed bool) (*serving, *hand) {
 	a := c.a
 	if a == nil {
-		return nil
+		return nil, nil
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -25,21 +30,35 @@ func (c *ConnectEndpoint) direct() *serving {
 	// Who waits in line is served first; where descriptors may be refused, the
 	// connection knows.
 	if r == nil || c.closed.Load() || r.s.closed.Load() || a.line.len() > 0 || a.local != nil || r.direct.calls >= r.most {
-		return nil
+		return nil, nil
 	}
 	r.direct.calls++
 	r.wg.Add(1)
-	return r
+	n := len(r.direct.idle)
+	if !handed || n == 0 {
+		return r, nil
+	}
+	h := r.direct.idle[n-1]
+	r.direct.idle = r.direct.idle[:n-1]
+	return r, h
 }
 
-func (r *serving) leave() {
-	r.s.a.mu.Lock()
+// leave ends what enter began. The hand, if there is one, waits for the next call; it is
+// told whether it is wanted.
+func (r *serving) leave(h *hand) (wanted bool) {
+	a := r.s.a
+	a.mu.Lock()
 	r.direct.calls--
-	r.s.a.mu.Unlock()
+	if h != nil && a.serving == r && len(r.direct.idle) <= runtime.GOMAXPROCS(0) {
+		r.direct.idle = append(r.direct.idle, h)
+		wanted = true
+	}
+	a.mu.Unlock()
 	r.wg.Done()
+	return wanted
 }
 
-// register makes a serving known to direct, and unregister ends that.
+// register makes a serving known to enter, and unregister ends that.
 func (r *serving) register() {
 	a := r.s.a
 	a.mu.Lock()
@@ -53,15 +72,41 @@ func (r *serving) register() {
 func (r *serving) unregister() {
 	a := r.s.a
 	a.mu.Lock()
+	var idle []*hand
 	if a.serving == r {
 		a.serving = nil
+		idle, r.direct.idle = r.direct.idle, nil
 	}
 	a.mu.Unlock()
+	for _, h := range idle {
+		close(h.jobs)
+	}
 }
 
-// call runs the handler.
-func (r *serving) call(data []byte, descs []Desc) ([]byte, []Desc, error) {
-	defer r.leave()
+// direct calls the object without a connection; ok is false if that can't be.
+func direct(ctx context.Context, c *ConnectEndpoint, data []byte, descs []Desc) (reply []byte, replyDescs []Desc, err error, ok bool) {
+	done := ctx.Done()
+	r, h := c.enter(done != nil)
+	if r == nil {
+		return nil, nil, nil, false
+	}
+	data, in, err := r.admit(data, descs)
+	switch {
+	case err != nil:
+		if !r.leave(h) && h != nil {
+			close(h.jobs)
+		}
+	case done == nil:
+		defer r.leave(nil)
+		reply, replyDescs, err = r.run(r.direct.ctx, data, in)
+	default:
+		reply, replyDescs, err = r.handOver(ctx, done, h, data, in)
+	}
+	return reply, replyDescs, err, true
+}
+
+// admit copies what a call brings.
+func (r *serving) admit(data []byte, descs []Desc) ([]byte, []Desc, error) {
 	if int64(len(data)) > r.limit {
 		return nil, nil, asCallError(failure("call", KindConnectedSocket, unix.EMSGSIZE, fmt.Sprintf("more than %d bytes", r.limit)))
 	}
@@ -69,8 +114,13 @@ func (r *serving) call(data []byte, descs []Desc) ([]byte, []Desc, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	return append([]byte(nil), data...), in, nil
+}
+
+// run runs the handler and copies what it answers.
+func (r *serving) run(ctx context.Context, data []byte, in []Desc) ([]byte, []Desc, error) {
 	defer Message{Descs: in}.Close()
-	reply, out, err := r.srv.Handler(r.direct.ctx, append([]byte(nil), data...), in)
+	reply, out, err := r.srv.Handler(ctx, data, in)
 	defer Message{Descs: out}.Close()
 	switch {
 	case err != nil:
@@ -78,11 +128,144 @@ func (r *serving) call(data []byte, descs []Desc) ([]byte, []Desc, error) {
 	case len(reply) > DefaultMaxCall:
 		return nil, nil, failure("call", KindConnectedSocket, unix.EMSGSIZE, fmt.Sprintf("more than %d bytes", DefaultMaxCall))
 	}
-	descs, err = dupMany(out)
+	descs, err := dupMany(out)
 	if err != nil {
 		return nil, nil, asCallError(err)
 	}
 	return append([]byte(nil), reply...), descs, nil
+}
+
+// A hand is a goroutine of a serving that runs handlers for callers who wait.
+type hand struct{ jobs chan *job }
+
+// job is a call that is handed over. Who takes it from 0 to something else first, the
+// caller who leaves or the hand that is done, decides who owns the answer.
+type job struct {
+	state atomic.Int32
+	done  chan struct{} // holds one signal: the answer is there
+	ctx   *handedContext
+
+	data  []byte
+	descs []Desc
+	err   error
+}
+
+const (
+	jobDone = 1 + iota
+	jobLeft
+)
+
+var jobs = sync.Pool{New: func() any { return &job{done: make(chan struct{}, 1)} }}
+
+func (j *job) free() {
+	*j = job{done: j.done}
+	jobs.Put(j)
+}
+
+func (r *serving) handOver(ctx context.Context, done <-chan struct{}, h *hand, data []byte, in []Desc) ([]byte, []Desc, error) {
+	j := jobs.Get().(*job)
+	j.data, j.descs, j.ctx = data, in, &handedContext{Context: r.ctx}
+	if h == nil {
+		h = &hand{jobs: make(chan *job, 1)}
+		r.wg.Add(1) // enter has one, so that it is not 0
+		go r.lend(h)
+	}
+	h.jobs <- j // never blocks: the hand was idle
+	select {
+	case <-j.done:
+	case <-done:
+		if own := j.ctx; j.state.CompareAndSwap(0, jobLeft) {
+			own.end(context.Canceled)
+			return nil, nil, ctx.Err()
+		}
+		<-j.done
+	}
+	reply, descs, err := j.data, j.descs, j.err
+	j.free()
+	return reply, descs, err
+}
+
+// lend runs handlers until it is not wanted any more.
+func (r *serving) lend(h *hand) {
+	defer r.wg.Done()
+	var j *job
+	defer func() {
+		if j != nil {
+			// The handler ended its goroutine.
+			j.data, j.descs = nil, nil
+			j.err = failure("call", KindConnectEndpoint, unix.ECONNRESET, "the server ended without a reply")
+			r.finish(nil, j)
+		}
+	}()
+	for next := range h.jobs {
+		j = next
+		j.data, j.descs, j.err = r.run(j.ctx, j.data, j.descs)
+		next, j = j, nil
+		if !r.finish(h, next) {
+			return
+		}
+	}
+}
+
+// finish gives the answer to who waits for it. The hand is idle before that, so that the
+// caller's next call finds it.
+func (r *serving) finish(h *hand, j *job) (wanted bool) {
+	j.ctx.end(context.Canceled)
+	left := !j.state.CompareAndSwap(0, jobDone)
+	wanted = r.leave(h)
+	if left {
+		Message{Descs: j.descs}.Close()
+		j.free()
+	} else {
+		j.done <- struct{}{}
+	}
+	return wanted
+}
+
+// handedContext is the context of a handler whose caller waits elsewhere: it ends with
+// the server's, with the caller's patience, and with the call.
+type handedContext struct {
+	context.Context
+	mu   sync.Mutex
+	done chan struct{}
+	err  error
+	stop func() bool
+}
+
+func (c *handedContext) Done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done == nil {
+		c.done = make(chan struct{})
+		if c.err != nil {
+			close(c.done)
+		} else {
+			c.stop = context.AfterFunc(c.Context, func() { c.end(c.Context.Err()) })
+		}
+	}
+	return c.done
+}
+
+func (c *handedContext) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return c.err
+	}
+	return c.Context.Err()
+}
+
+func (c *handedContext) end(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return
+	}
+	c.err = err
+	if c.done != nil {
+		close(c.done)
+		c.stop()
+	}
 }
 
 // asCallError makes of an error what the caller would have received.

@@ -86,8 +86,9 @@ type serving struct {
 	budget *Budget // of requests
 	most   int32
 	wg     sync.WaitGroup
-	direct struct { // calls on goroutines of callers
-		calls int32 // guarded by the address's lock
+	direct struct { // calls without a connection
+		calls int32 // this and idle are guarded by the address's lock
+		idle  []*hand
 		ctx   context.Context
 	}
 	workers atomic.Int32

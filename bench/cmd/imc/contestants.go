@@ -23,6 +23,7 @@ var lines = []line{
 	{"a message of 64 bytes, in the process", "≤ 300 ns", []func() (*contestant, error){messageMemory, messageChannel}},
 	{"a round trip of 64 bytes, in the process", "", []func() (*contestant, error){pingMemory, pingChannel}},
 	{"a call of 64 bytes, in the process", "≤ 1 µs", []func() (*contestant, error){callMemory, rpcMemory, grpcMemory}},
+	{"a call of 64 bytes that can be cancelled, in the process", "≤ 1 µs", []func() (*contestant, error){callCancellable, grpcCancellable}},
 	{"a round trip of 64 bytes, to another process", "≤ 1.3 times the raw one", []func() (*contestant, error){pingKernel(small), pingRaw(small)}},
 	{"a round trip of 64 KiB, to another process", "", []func() (*contestant, error){pingKernel(large), pingRaw(large)}},
 	{"a call of 64 bytes, to another process", "", []func() (*contestant, error){callKernel, rpcKernel, grpcKernel}},
@@ -184,7 +185,7 @@ func pingChannel() (*contestant, error) {
 	}}, nil
 }
 
-func call(c *imc.ConnectEndpoint) func(n int) error {
+func call(ctx context.Context, c *imc.ConnectEndpoint) func(n int) error {
 	data := make([]byte, small)
 	return func(n int) error {
 		for range n {
@@ -203,7 +204,17 @@ func call(c *imc.ConnectEndpoint) func(n int) error {
 func callMemory() (*contestant, error) {
 	acc, c := imc.NewEndpoints()
 	go imc.Serve(ctx, acc, handler)
-	return &contestant{name: "imc", close: func() { c.Close() }, run: call(c)}, nil
+	return &contestant{name: "imc", close: func() { c.Close() }, run: call(ctx, c)}, nil
+}
+
+// cancellable has every call of a run wait for one context.
+func cancellable() (context.Context, context.CancelFunc) { return context.WithCancel(ctx) }
+
+func callCancellable() (*contestant, error) {
+	acc, c := imc.NewEndpoints()
+	go imc.Serve(ctx, acc, handler)
+	ctx, cancel := cancellable()
+	return &contestant{name: "imc", close: func() { cancel(); c.Close() }, run: call(ctx, c)}, nil
 }
 
 // Echo is the service of net/rpc.
@@ -270,7 +281,7 @@ func grpcServer() *grpc.Server {
 	return s
 }
 
-func grpcCall(c *grpc.ClientConn) func(n int) error {
+func grpcCall(ctx context.Context, c *grpc.ClientConn) func(n int) error {
 	data := make([]byte, small)
 	return func(n int) error {
 		for range n {
@@ -291,7 +302,11 @@ func grpcClient(dial func() (net.Conn, error)) (*grpc.ClientConn, error) {
 		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) { return dial() }))
 }
 
-func grpcMemory() (*contestant, error) {
+func grpcMemory() (*contestant, error) { return grpcIn(ctx, func() {}) }
+
+func grpcCancellable() (*contestant, error) { return grpcIn(cancellable()) }
+
+func grpcIn(ctx context.Context, cancel func()) (*contestant, error) {
 	l := bufconn.Listen(1 << 20)
 	s := grpcServer()
 	go s.Serve(l)
@@ -299,7 +314,7 @@ func grpcMemory() (*contestant, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &contestant{name: "gRPC over bufconn", close: func() { c.Close(); s.Stop() }, run: grpcCall(c)}, nil
+	return &contestant{name: "gRPC over bufconn", close: func() { cancel(); c.Close(); s.Stop() }, run: grpcCall(ctx, c)}, nil
 }
 
 // To another process.
@@ -367,7 +382,7 @@ func callKernel() (*contestant, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &contestant{name: "imc", pid: cmd.Process.Pid, close: func() { c.Close(); _ = cmd.Wait() }, run: call(c)}, nil
+	return &contestant{name: "imc", pid: cmd.Process.Pid, close: func() { c.Close(); _ = cmd.Wait() }, run: call(ctx, c)}, nil
 }
 
 // stream starts a child that serves one connection.
@@ -415,5 +430,5 @@ func grpcKernel() (*contestant, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &contestant{name: "gRPC, on one connection", pid: pid, close: func() { c.Close(); wait() }, run: grpcCall(c)}, nil
+	return &contestant{name: "gRPC, on one connection", pid: pid, close: func() { c.Close(); wait() }, run: grpcCall(ctx, c)}, nil
 }
