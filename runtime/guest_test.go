@@ -29,13 +29,22 @@ type program struct {
 }
 
 var guestProgram = sync.OnceValues(func() (*program, error) {
-	f, err := os.Open("testdata/guest.hex")
+	code, symbols, err := readHex("testdata/guest.hex")
 	if err != nil {
 		return nil, err
 	}
+	text, err := cage.NewText("guest.s", code, guestText)
+	return &program{text, symbols}, err
+})
+
+// readHex reads a file that generate.sh has made.
+func readHex(name string) (bytes []byte, symbols map[string]uint32, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, nil, err
+	}
 	defer f.Close()
-	p := &program{symbols: map[string]uint32{}}
-	var bytes []byte
+	symbols = map[string]uint32{}
 	code := false
 	for s := bufio.NewScanner(f); s.Scan(); {
 		line := s.Text()
@@ -46,21 +55,20 @@ var guestProgram = sync.OnceValues(func() (*program, error) {
 		case code:
 			b, err := hex.DecodeString(line)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			bytes = append(bytes, b...)
 		default:
 			var name string
 			var at uint32
 			if _, err := fmt.Sscanf(line, "%s %x", &name, &at); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
-			p.symbols[name] = at
+			symbols[name] = at
 		}
 	}
-	p.text, err = cage.NewText("guest.s", bytes, guestText)
-	return p, err
-})
+	return bytes, symbols, nil
+}
 
 func symbol(t testing.TB, name string) uint32 {
 	t.Helper()
