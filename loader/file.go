@@ -166,7 +166,7 @@ func (f *reader) header() (*header, error) {
 		if machine == machine386 {
 			return nil, f.fail(RuleClass, where, "a 32-bit x86 file; this version runs 64-bit x86-64 files only")
 		}
-		return nil, f.fail(RuleClass, where, "a 32-bit (ILP32) file; this version runs 64-bit (LP64) files only")
+		return nil, f.fail(RuleClass, where, "a 32-bit (ILP32) file, as of the classic NaCl ABI; here a 64-bit (LP64) one is wanted (halite run runs classic programs, halite verify --abi=classic checks them)")
 	default:
 		return nil, f.fail(RuleClass, where, "class %d is neither 32-bit nor 64-bit", b[4])
 	}
@@ -182,7 +182,7 @@ func (f *reader) header() (*header, error) {
 	switch b[7] {
 	case 0, 3:
 	case osabiNaCl:
-		return nil, f.fail(RuleOSABI, where, "a file of the classic NaCl ABI that is no static program")
+		return nil, f.fail(RuleOSABI, where, "a file of the classic NaCl ABI; here one of the halite ABI is wanted (halite run runs classic programs, halite verify --abi=classic checks them)")
 	default:
 		return nil, f.fail(RuleOSABI, where, "OS ABI %d, want 0 (System V) or 3 (GNU)", b[7])
 	}
