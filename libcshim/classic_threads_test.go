@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/halite-run/halite/internal/nexe"
+	"github.com/halite-run/halite/libcshim/namespace"
 	"github.com/halite-run/halite/runtime"
 )
 
@@ -411,6 +414,84 @@ func TestClassicDyncodeCheckIn(t *testing.T) {
 	s.call(104, 0, start, one, 32)
 	s.add("run", start, 0, equals(1), nil)
 	s.run()
+}
+
+// TestClassicDyncodeRunning: code is modified while other threads run it, with one
+// store where that is possible, and behind a hlt where it is not.
+func TestClassicDyncodeRunning(t *testing.T) {
+	for _, before := range []int{0, 1, 2, 5, 6, 13, 14} {
+		s := newScript(t)
+		const start = 0x30000
+		piece := func(v uint32) uint64 {
+			f := returns(v)
+			b := append(bytes.Repeat([]byte{0x90}, before), f[:len(f)-before]...)
+			return s.bytes(b[:32])
+		}
+		one, two := piece(1), piece(2)
+		s.call(104, 0, start, one, 32)
+		s.fn("poke", driverShared+0x50, driverShared+0x50, start)
+		for i := range uint64(2) {
+			s.call(80, 0, s.fns["caller"], driverShared-0x800-0x200*i, driverShared, 0)
+		}
+		for range 40 {
+			s.call(105, 0, start, two, 32)
+			s.call(32, 0)
+			s.call(105, 0, start, one, 32)
+		}
+		s.any(42, s.bytes(le.AppendUint32(le.AppendUint64(nil, 0), 1e6)), 0)
+		s.fn("poke", driverShared+0x20, driverShared+0x20, 1)
+		s.waitWord(0)
+		s.run()
+		if s.load32(driverShared+0x5c) != 0 || s.load32(driverShared+0x58) == 0 {
+			t.Errorf("%d bytes in front: %d of %d calls returned something else", before, s.load32(driverShared+0x5c), s.load32(driverShared+0x58))
+		}
+	}
+}
+
+// TestClassicMapCode: code of a file, mapped for good.
+func TestClassicMapCode(t *testing.T) {
+	s := newScript(t)
+	dir := t.TempDir()
+	good := append(returns(9), bytes.Repeat([]byte{0x90}, 0x20000-32)...)
+	check(t, os.WriteFile(filepath.Join(dir, "good"), good, 0o644))
+	bad := append([]byte{0x0f, 0x05}, good[2:]...)
+	check(t, os.WriteFile(filepath.Join(dir, "bad"), bad, 0o644))
+	w, err := namespace.HostDir(dir, testID)
+	check(t, err)
+	s.cfg.Namespace = namespace.New()
+	check(t, s.cfg.Namespace.Mount("/w", w, namespace.MountOptions{}))
+	const start, page, rx = 0x30000, 0x10000, unix.PROT_READ | unix.PROT_EXEC
+	const private, fixed = unix.MAP_PRIVATE, unix.MAP_PRIVATE | unix.MAP_FIXED
+	zero, off := s.word(0), s.word(page)
+	s.call(10, 3, s.str("/w/good"), unix.O_RDONLY, 0)
+	s.call(10, 4, s.str("/w/bad"), unix.O_RDONLY, 0)
+	s.call(10, 5, s.str("/w/good"), unix.O_RDWR, 0)
+	s.fails(21, unix.EINVAL, start, page, rx, private, 3, zero)
+	s.fails(21, unix.EINVAL, start, page, rx|unix.PROT_WRITE, fixed, 3, zero)
+	s.fails(21, unix.EINVAL, start+0x1000, page, rx, fixed, 3, zero)
+	s.fails(21, unix.EINVAL, start, page-1, rx, fixed, 3, zero)
+	s.fails(21, unix.EINVAL, start, 4*page, rx, fixed, 3, zero)
+	s.fails(21, unix.EINVAL, start, page, rx, fixed, 3, s.word(0x1000))
+	s.fails(21, unix.EINVAL, start, page, rx, fixed, 4, zero)
+	s.fails(21, unix.EINVAL, start, page, rx, fixed, 5, zero)
+	s.fails(21, unix.EINVAL, start, page, rx, unix.MAP_FIXED, 3, zero)
+	s.fails(21, unix.EINVAL, nexe.DataAddr, page, rx, fixed, 3, zero)
+	s.fails(21, unix.EINVAL, 0x20000, page, rx, fixed, 3, zero)
+	s.call(21, start, start, page, rx, fixed, 3, zero)
+	s.add("run", start, 0, equals(9), nil)
+	s.call(21, start+page, start+page, page, rx, unix.MAP_SHARED|unix.MAP_FIXED, 3, off)
+	s.peek(start+page, 0x90909090)
+	s.fails(21, unix.EINVAL, start, page, rx, fixed, 3, zero)
+	s.fails(22, unix.EINVAL, start, page)
+	s.fails(24, unix.EACCES, start, page, 3)
+	s.fails(105, unix.EFAULT, start, s.bytes(returns(1)), 32)
+	s.fails(106, unix.EFAULT, start, page)
+	s.run()
+	// What becomes of the file does not matter.
+	check(t, os.WriteFile(filepath.Join(dir, "good"), bad, 0o644))
+	if b := s.memory(start, 32); !bytes.Equal(b, returns(9)) {
+		t.Errorf("% x", b)
+	}
 }
 
 // irt finds the word of a table that has been queried to at.

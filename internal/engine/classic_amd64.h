@@ -117,8 +117,14 @@ rounded:
 	MOVL	$const_modeClassicResume, core_mode(CX)
 	MOVL	$const_reasonCall, core_reason(CX)
 	MOVQ	$0, F_OWNER(FS)
+	CMPL	core_slot(CX), $const_SlotClassicReturn
+	JEQ	returned
 	MOVQ	$0, F_CTX(FS)
 	LEAVE_UNBALANCED
+returned:
+	// No call of the guest is open: the return predictor is in step.
+	MOVQ	$0, F_CTX(FS)
+	RET
 x87:
 	FNINIT_
 	JMP	masked

@@ -342,6 +342,61 @@ func TestClassicFaults(t *testing.T) {
 	}
 }
 
+// TestClassicFaultStorm: faults in a row leave nothing behind.
+func TestClassicFaultStorm(t *testing.T) {
+	n := 100_000
+	if testing.Short() {
+		n = 5_000
+	}
+	_, c := newClassicGuest(t)
+	names := []string{"illegal", "read", "divide", "stacktop", "x87bomb"}
+	run := func(n int) {
+		for i := range n {
+			startClassic(c, names[i%len(names)])
+			want(t, c, ExitFault)
+			c.Leave()
+		}
+	}
+	run(100)
+	before := mappings(t)
+	run(n)
+	if after := mappings(t); after > before+8 || c.Depth() != 0 {
+		t.Errorf("%d mappings before, %d after %d faults; depth %d", before, after, n, c.Depth())
+	}
+}
+
+// TestClassicRedirect: a handler of exceptions gets its stack pointer, argument and
+// bundle, and every other register as it was; where the stack pointer is not one, or
+// there was no fault, nothing happens.
+func TestClassicRedirect(t *testing.T) {
+	s, c := newClassicGuest(t)
+	in, out, base := s.regs(guestIn), s.regs(guestOut), uint64(s.Base())
+	in.pattern(77)
+	startClassic(c, "loaded")
+	want(t, c, ExitFault)
+	const sp = guestStack - 0x208
+	*s.word(sp) = cage.TrampolineStart + 32*SlotClassicReturn
+	if !c.Redirect(classicSymbol("stored")+5, sp, 0x12345678) {
+		t.Fatal("refused")
+	}
+	want(t, c, ExitReturn)
+	expect := *in
+	expect.GPR[5], expect.GPR[6], expect.GPR[7], expect.GPR[15] = 0x12345678, base+guestStack-0x108, base+sp, base
+	if out.GPR != expect.GPR {
+		t.Errorf("registers %#x, want %#x", out.GPR, expect.GPR)
+	}
+	out.differ(t, &expect)
+	if c.Redirect(guestText, sp, 0) {
+		t.Error("a guest that has returned is sent somewhere")
+	}
+	startClassic(c, "stackloose")
+	want(t, c, ExitFault)
+	if c.Redirect(classicSymbol("stored"), sp, 0) {
+		t.Error("a guest whose stack pointer is no address of the sandbox is sent somewhere")
+	}
+	c.Leave()
+}
+
 // TestClassicPointers: whatever the host leaves in the registers, a guest goes on
 // inside its sandbox and at a bundle.
 func TestClassicPointers(t *testing.T) {

@@ -359,3 +359,15 @@ function privileged
 function beyond
 	mov	$-1, %eax
 	mov	0x7fffffff(%r15,%rax,8), %eax
+
+# A fault with values everywhere, what a handler finds in the registers, and a fault in
+# the middle of setting the stack pointer.
+function loaded
+	load	in
+	ud2
+function stored
+	store	out
+	naclret
+function stackloose
+	mov	%r15d, %esp
+	ud2

@@ -231,3 +231,28 @@ function signaller
 	xor	%edi, %edi
 	call_	slot_thread_exit
 	hlt
+
+# A thread that calls the function whose address is in shared+0x50, again and again
+# until the word at shared+0x20 is not 0. shared+0x58 counts the calls, shared+0x5c
+# those that returned neither 1 nor 2.
+function caller
+1:	mov	shared+0x50(%r15), %eax
+	.bundle_lock align_to_end
+	and	$-32, %eax
+	add	%r15, %rax
+	call	*%rax
+	.bundle_unlock
+	incl	shared+0x58(%r15)
+	sub	$1, %eax
+	cmp	$1, %eax
+	jbe	2f
+	incl	shared+0x5c(%r15)
+2:	cmpl	$0, shared+0x20(%r15)
+	je	1b
+	lock incl shared(%r15)
+	mov	$shared, %edi
+	mov	$100, %esi
+	call_	slot_futex_wake
+	xor	%edi, %edi
+	call_	slot_thread_exit
+	hlt
