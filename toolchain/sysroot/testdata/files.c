@@ -190,6 +190,36 @@ static void hostile(int fd)
 	nacl_files_free(f);
 }
 
+/* A service that does what it is asked three times and goes, while others wait. */
+static void *one(void *arg)
+{
+	(void)arg;
+	return (void *)(long)(nacl_files_unlink(f, "x") ? errno : 0);
+}
+
+static void gone(int fd)
+{
+	pthread_t t[6];
+	int done = 0, failed = 0;
+
+	f = nacl_files_on(fd, fd, 3);
+	want(f != 0, 1);
+	for (int i = 0; i < 6; i++) want(pthread_create(&t[i], 0, one, 0), 0);
+	for (int i = 0; i < 6; i++) {
+		void *r;
+		pthread_join(t[i], &r);
+		if (r) {
+			want((long)r, EIO);
+			failed++;
+		} else {
+			done++;
+		}
+	}
+	want(done, 3);
+	want(failed, 3);
+	nacl_files_free(f);
+}
+
 int main(int argc, char **argv)
 {
 	int n = argc > 2 ? atoi(argv[2]) : -1;
@@ -197,6 +227,7 @@ int main(int argc, char **argv)
 	if (!strcmp(argv[1], "all")) all(n);
 	if (!strcmp(argv[1], "old")) old(n);
 	if (!strcmp(argv[1], "hostile")) hostile(n);
+	if (!strcmp(argv[1], "gone")) gone(n);
 	puts("ok");
 	return 0;
 }
