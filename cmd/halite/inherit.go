@@ -77,8 +77,10 @@ func inheritOne(s string) (guest int, d imc.Desc, err error) {
 		d, err = orNil(imc.NewDataSocket(f))
 	case "file":
 		d, err = orNil(imc.NewFile(f))
+	case "memory":
+		d, err = orNil(imc.NewSharedMemoryFile(f))
 	default:
-		err = fmt.Errorf("kind %q: want connect, accept, socket, data or file", parts[1])
+		err = fmt.Errorf("kind %q: want connect, accept, socket, data, file or memory", parts[1])
 	}
 	return int(number), d, err
 }

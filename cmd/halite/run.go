@@ -87,7 +87,7 @@ func runMain(args []string) int {
 	where.register(f)
 	f.Var(&env, "env", "`NAME=value` for the program's environment; NAME alone passes this process's on (repeatable)")
 	var given list
-	f.Var(&given, "i", "`fd:kind[:guestfd]`: give the program a descriptor that this command was started with, as an IMC descriptor; kinds are connect, accept, socket, data and file (repeatable)")
+	f.Var(&given, "i", "`fd:kind[:guestfd]`: give the program a descriptor that this command was started with, as an IMC descriptor; kinds are connect, accept, socket, data, file and memory (repeatable)")
 	dir := f.String("cwd", "", "the program's first working `directory`, as it sees it")
 	name := f.String("argv0", "", "the `name` that the program finds in argv[0]")
 	trace := f.Bool("trace", false, "show every system call on standard error")

@@ -14,13 +14,7 @@ import (
 
 // TestScripts runs the command as a user would: testdata/*.txtar.
 func TestScripts(t *testing.T) {
-	if _, err := toolchain.Sysroot(); errors.Is(err, toolchain.ErrNoSysroot) {
-		t.Skip("no sysroot for this state of the toolchain; make sysroot builds it")
-	}
-	bin := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "halite"), ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	bin := filepath.Dir(buildCommand(t))
 	cache, err := toolchain.Cache()
 	if err != nil {
 		t.Fatal(err)
@@ -34,4 +28,17 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 	})
+}
+
+// buildCommand builds the command, for tests that need a sysroot.
+func buildCommand(t *testing.T) string {
+	t.Helper()
+	if _, err := toolchain.Sysroot(); errors.Is(err, toolchain.ErrNoSysroot) {
+		t.Skip("no sysroot for this state of the toolchain; make sysroot builds it")
+	}
+	bin := filepath.Join(t.TempDir(), "halite")
+	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return bin
 }
