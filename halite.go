@@ -115,6 +115,13 @@ type Config struct {
 	MaxFiles   int    // open descriptors; 0: 1024
 	StackSize  int    // bytes of the first thread's stack; 0: 8 MiB
 
+	// VerdictCache is a directory of the host in which it is kept which code was
+	// found safe, so that the next process need not validate it again; "" is none.
+	// It is made if it is not there, and must belong to this process's user
+	// alone. Nothing that a Mount shows may hold it or lie in it: who has its key
+	// can vouch for any code. docs/loading.md says what it promises.
+	VerdictCache string
+
 	// Functions, for Load, are Go functions that the library calls: what is
 	// undefined in it and its dependencies, by name. See Library.Callback for
 	// what they may look like.
@@ -163,6 +170,10 @@ func newProcess(c Config, library bool) (*Process, error) {
 		Trace: c.Trace, LinkTrace: c.LinkTrace,
 		MaxMemory: c.MaxMemory, MaxThreads: c.MaxThreads, MaxFiles: c.MaxFiles, StackSize: c.StackSize,
 		Library: library, Functions: functions, Callers: c.Callers, Invocable: c.Invocable,
+	}
+	if cfg.Verdicts, err = verdictsOf(&c); err != nil {
+		ns.Close()
+		return nil, fmt.Errorf("halite: %w", err)
 	}
 	if err := mountAll(ns, &c, &cfg); err != nil {
 		ns.Close()

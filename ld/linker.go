@@ -46,6 +46,9 @@ type Config struct {
 	// it the places of unloaded libraries are used for the same files alone.
 	Retire func(start, end uint32) (proof func() bool)
 
+	// Verdicts spares the validation of code that another process has found safe.
+	Verdicts *loader.Verdicts
+
 	Trace func(string) // each decision, as LD_DEBUG shows them; may be nil
 	Warn  func(string) // what is odd but no error; may be nil
 
@@ -111,7 +114,7 @@ func New(cfg Config) *Linker {
 	}
 	l := &Linker{
 		cfg:     cfg,
-		loader:  loader.Loader{ThreadPointer: cfg.ThreadPointerDisp},
+		loader:  loader.Loader{ThreadPointer: cfg.ThreadPointerDisp, Verdicts: cfg.Verdicts},
 		handles: map[uint32]*object{},
 		unique:  map[string]binding{},
 		batches: map[int][]*batch{},

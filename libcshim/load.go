@@ -93,6 +93,7 @@ func (p *Process) load() error {
 		Trace:             p.cfg.LinkTrace,
 		HostSymbols:       offered,
 		Retire:            p.dom.Retire,
+		Verdicts:          p.cfg.Verdicts,
 	})
 	load := p.linker.LoadProgram
 	if p.cfg.Library {

@@ -77,6 +77,8 @@ type Config struct {
 	LibraryPath []string
 	Preload     []string
 	LinkTrace   func(string)
+	// Verdicts is for the dynamic linker too; nil: none.
+	Verdicts *loader.Verdicts
 
 	// Library says that Program is a shared library: the domain has no program,
 	// and the host calls functions. Functions are what the host offers as its

@@ -14,6 +14,10 @@ type Loader struct {
 	// ThreadPointer is the %fs: displacement at which the engine keeps the
 	// guest's thread pointer; 0 means what files say.
 	ThreadPointer int32
+
+	// Verdicts spares the validation of code that another process has found safe;
+	// nil: none. Within the process, verdicts are always shared.
+	Verdicts *Verdicts
 }
 
 // Anywhere lets the cage choose the place of a position-independent file.
@@ -79,7 +83,7 @@ func (l *Loader) Stage(c *cage.Cage, f *File) *Image {
 		case s.Flags&FlagExec != 0:
 			var t pages
 			t.bytes, _ = padText(s.data, s.Addr)
-			t.sum = sha256.Sum256(t.bytes)
+			t.sum = hashText(t.bytes)
 			m.code = append(m.code, t)
 			h.Write(t.sum[:])
 		}

@@ -1,9 +1,11 @@
 package loader
 
 import (
+	"bytes"
 	"container/list"
 	"crypto/sha256"
 	"fmt"
+	"runtime"
 	"sync"
 
 	"github.com/halite-run/halite/internal/cage"
@@ -37,6 +39,46 @@ func fillHlt(b []byte) {
 	}
 }
 
+// parallelBytes is how much code is worth more than one processor.
+const parallelBytes = 1 << 20
+
+// workers is how many goroutines share the work on n bytes of code.
+func workers(n int) int {
+	if n < parallelBytes {
+		return 1
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+// hashText is the hash by which code is known: of the hashes of its pieces, so
+// that several processors can share the work on a large one.
+func hashText(pages []byte) (sum [sha256.Size]byte) {
+	const piece = 256 << 10
+	n := (len(pages) + piece - 1) / piece
+	sums := make([]byte, n*sha256.Size+8)
+	one := func(i int) {
+		s := sha256.Sum256(pages[i*piece : min((i+1)*piece, len(pages))])
+		copy(sums[i*sha256.Size:], s[:])
+	}
+	if w := workers(len(pages)); w > 1 {
+		var wg sync.WaitGroup
+		for k := range w {
+			wg.Go(func() {
+				for i := k; i < n; i += w {
+					one(i)
+				}
+			})
+		}
+		wg.Wait()
+	} else {
+		for i := range n {
+			one(i)
+		}
+	}
+	le.PutUint64(sums[n*sha256.Size:], uint64(len(pages)))
+	return sha256.Sum256(sums)
+}
+
 // checkText is the door through which all code of files passes: whatever is
 // mapped executable comes from here. code is private to the image: nobody else
 // can write it any more. It becomes a sealed text for offset `at`, adjusted to
@@ -47,13 +89,23 @@ func (l *Loader) checkText(name string, code *pages, at uint32) (text *cachedTex
 	if disp == 0 {
 		disp = validator.DefaultThreadPointer
 	}
-	key := textKey{code.sum, at, disp}
+	key := textKey{code.sum, validator.Halite, at, disp, validator.HostFeatures()}
 	if text = texts.get(key); text != nil {
 		return text, nil, false, nil
 	}
-	errs, more, err = prepareText(code.bytes, at, disp)
-	if err != nil || len(errs) > 0 {
-		return nil, errs, more, err
+	if !l.recall(code, &key) {
+		var loads []uint32
+		loads, errs, more, err = prepareText(code.bytes, &key)
+		if err != nil || len(errs) > 0 {
+			return nil, errs, more, err
+		}
+		if l.Verdicts != nil {
+			r := &verdict{loads: loads, sum: code.sum}
+			if len(loads) > 0 {
+				r.sum = hashText(code.bytes)
+			}
+			l.Verdicts.store(&key, r)
+		}
 	}
 	sealed, err := cage.NewText(name, code.bytes, at)
 	if err != nil {
@@ -62,21 +114,55 @@ func (l *Loader) checkText(name string, code *pages, at uint32) (text *cachedTex
 	return texts.put(key, sealed), nil, false, nil
 }
 
+// recall tells whether the code is known to be safe from another process, and
+// adjusts it to the thread pointer as it was then. The result has to be what was
+// validated, to the last bit.
+func (l *Loader) recall(code *pages, key *textKey) bool {
+	if l.Verdicts == nil {
+		return false
+	}
+	r, ok := l.Verdicts.find(key)
+	switch {
+	case !ok:
+		return false
+	case len(r.loads) == 0:
+		return r.sum == code.sum
+	}
+	b := bytes.Clone(code.bytes)
+	for _, i := range r.loads {
+		if uint64(i)+4 > uint64(len(b)) {
+			return false
+		}
+		le.PutUint32(b[i:], uint32(key.disp))
+	}
+	if hashText(b) != r.sum {
+		return false
+	}
+	code.bytes = b
+	return true
+}
+
 // prepareText validates pages for one place, and adjusts them to an engine
 // whose thread pointer stands at another displacement than files say. Only the
 // bytes that the validator names are changed, and the result is validated
 // again: the second verdict is the one that counts.
-func prepareText(pages []byte, at uint32, disp int32) (errs []*validator.Error, more bool, err error) {
-	patch := disp != validator.DefaultThreadPointer
-	r, err := validator.Validate(pages, validator.Options{Offset: at, MaxErrors: maxTextErrors, CollectThreadPointerLoads: patch})
-	if err != nil || !r.OK() || !patch || len(r.ThreadPointerLoads) == 0 {
-		return r.Errors, r.Truncated, err
+func prepareText(pages []byte, key *textKey) (loads []uint32, errs []*validator.Error, more bool, err error) {
+	o := validator.Options{
+		ABI: key.abi, Offset: key.at, Features: key.features,
+		MaxErrors: maxTextErrors, Workers: workers(len(pages)),
+		CollectThreadPointerLoads: key.disp != validator.DefaultThreadPointer,
 	}
-	for _, i := range r.ThreadPointerLoads {
-		le.PutUint32(pages[i:i+4], uint32(disp))
+	r, err := validator.Validate(pages, o)
+	if err != nil || !r.OK() || len(r.ThreadPointerLoads) == 0 {
+		return nil, r.Errors, r.Truncated, err
 	}
-	r, err = validator.Validate(pages, validator.Options{Offset: at, MaxErrors: maxTextErrors, ThreadPointer: disp})
-	return r.Errors, r.Truncated, err
+	loads = r.ThreadPointerLoads
+	for _, i := range loads {
+		le.PutUint32(pages[i:i+4], uint32(key.disp))
+	}
+	o.ThreadPointer, o.CollectThreadPointerLoads = key.disp, false
+	r, err = validator.Validate(pages, o)
+	return loads, r.Errors, r.Truncated, err
 }
 
 // texts remembers validated code and its read-only copy, for all cages of the
@@ -93,10 +179,13 @@ const (
 	maxCachedBytes = 256 << 20
 )
 
+// textKey is all that a verdict depends on, but for the rules.
 type textKey struct {
-	sum  [sha256.Size]byte
-	at   uint32
-	disp int32
+	sum      [sha256.Size]byte // hashText of the code as the file has it, padded
+	abi      validator.ABI
+	at       uint32
+	disp     int32 // of the thread pointer
+	features validator.Features
 }
 
 type textCache struct {

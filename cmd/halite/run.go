@@ -97,6 +97,7 @@ func runMain(args []string) int {
 	timeout := f.Duration("timeout", 0, "stop the program after this `duration`")
 	memory := f.Uint64("max-memory", 0, "`MiB` of code and writable memory that the program may have")
 	outer := f.Bool("outer", false, "let the kernel confine this whole process too, with Landlock and seccomp")
+	noVerdicts := f.Bool("no-verdicts", false, "validate all code, and keep nothing about it: neither read nor write the verdicts in the cache directory")
 	threads := f.Int("max-threads", 0, "`number` of threads that it may have")
 	if code := parse(f, args); code >= 0 {
 		return code
@@ -150,6 +151,9 @@ func runMain(args []string) int {
 	}
 	if *linkTrace {
 		c.LinkTrace = func(line string) { fmt.Fprintln(os.Stderr, line) }
+	}
+	if cache, err := toolchain.Cache(); err == nil && !*noVerdicts {
+		c.VerdictCache = filepath.Join(cache, "verdicts")
 	}
 	status := run(c, *timeout, *outer)
 	if closeTrace != nil {
@@ -214,6 +218,16 @@ func environment(asked list) []string {
 
 func run(c halite.Config, timeout time.Duration, outer bool) int {
 	p, err := halite.New(c)
+	var cache *halite.VerdictCacheError
+	if errors.As(err, &cache) {
+		// It is there for speed alone. Of a directory that others can get at the
+		// user is told; what the program is shown was the user's own wish.
+		if cache.Err != nil {
+			fmt.Fprintln(os.Stderr, "halite run:", cache, "(all code is validated)")
+		}
+		c.VerdictCache = ""
+		p, err = halite.New(c)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		if errors.Is(err, os.ErrNotExist) {

@@ -534,19 +534,20 @@ func (c *Cage) MapText(off uint32, t *Text) error {
 	if c.closed {
 		return ErrClosed
 	}
+	if !t.retain() {
+		return fmt.Errorf("%w: the text was released", ErrInvalid)
+	}
 	old := c.maps.overlapping(start, end)
 	for _, e := range old {
 		retired := e.kind == KindRetired && e.start == start && e.end == end && e.text.same(t)
 		if e.kind != KindReserved && !retired {
+			t.release()
 			return ErrExists
 		}
 	}
 	var before *Text
 	if len(old) == 1 && old[0].kind == KindRetired {
 		before = old[0].text
-	}
-	if !t.retain() {
-		return fmt.Errorf("%w: the text was released", ErrInvalid)
 	}
 	e := interval{start: start, end: end, prot: ProtRead | ProtExec, kind: KindText, charged: true, text: t, name: t.name}
 	err := c.set(e, func() error {

@@ -1,9 +1,8 @@
 package cage
 
 import (
-	"crypto/sha256"
+	"bytes"
 	"fmt"
-	"io"
 	"os"
 	"sync/atomic"
 	"syscall"
@@ -21,7 +20,6 @@ type Text struct {
 	file *os.File
 	size uint64 // bytes mapped, whole pages
 	at   uint32 // the only offset it may stand at
-	sum  [sha256.Size]byte
 	name string
 	refs atomic.Int64
 }
@@ -54,19 +52,14 @@ func NewText(name string, code []byte, at uint32) (*Text, error) {
 }
 
 func (t *Text) fill(code []byte) error {
-	h := sha256.New()
-	w := io.MultiWriter(t.file, h)
-	if _, err := w.Write(code); err != nil {
+	if _, err := t.file.Write(code); err != nil {
 		return err
 	}
-	pad := make([]byte, t.size-uint64(len(code)))
-	for i := range pad {
-		pad[i] = hlt
+	if pad := bytes.Repeat([]byte{hlt}, int(t.size-uint64(len(code)))); len(pad) > 0 {
+		if _, err := t.file.Write(pad); err != nil {
+			return err
+		}
 	}
-	if _, err := w.Write(pad); err != nil {
-		return err
-	}
-	h.Sum(t.sum[:0])
 	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
 	if _, err := unix.FcntlInt(t.file.Fd(), unix.F_ADD_SEALS, seals); err != nil {
 		return fmt.Errorf("seal: %w", err)
@@ -105,9 +98,29 @@ func (t *Text) release() {
 	}
 }
 
-// same reports whether both hold the same bytes for the same offset.
+// same reports whether both hold the same bytes for the same offset. It reads
+// them, if it must: both are sealed.
+//
+// Preconditions: the caller holds a reference to each.
 func (t *Text) same(u *Text) bool {
-	return t == u || t.at == u.at && t.size == u.size && t.sum == u.sum
+	if t == u {
+		return true
+	}
+	if t.at != u.at || t.size != u.size {
+		return false
+	}
+	const piece = 64 << 10
+	var a, b [piece]byte
+	for at := uint64(0); at < t.size; at += piece {
+		n := min(piece, t.size-at)
+		if _, err := t.file.ReadAt(a[:n], int64(at)); err != nil {
+			return false
+		}
+		if _, err := u.file.ReadAt(b[:n], int64(at)); err != nil || !bytes.Equal(a[:n], b[:n]) {
+			return false
+		}
+	}
+	return true
 }
 
 func (t *Text) fd() int { return int(t.file.Fd()) }
