@@ -21,7 +21,7 @@ const module = "github.com/halite-run/halite"
 var mayImport = map[string][]string{
 	"validator":         {},
 	"internal/safemem":  {},
-	"internal/cage":     {},
+	"internal/cage":     {"internal/safemem"},
 	"internal/engine":   {"internal/safemem", "internal/cage"},
 	"internal/outer":    {},
 	"internal/oracle":   {"validator", "internal/cage", "internal/engine", "internal/safemem"},

@@ -51,6 +51,8 @@ type Config struct {
 	Guard       uint64 // bytes of address space without access on either side, a multiple of Size
 	MaxMemory   uint64 // bytes of text, and of what is or was writable; 0 = no limit but Size
 	MaxMappings int    // entries of the map; 0 = 8192
+	// Budget bounds the same bytes of several cages together; nil = no bound.
+	Budget *Budget
 }
 
 const defaultMaxMappings = 8192
@@ -68,6 +70,9 @@ type Cage struct {
 	maps   intervals
 	memory uint64 // charged bytes
 	vmas   int64  // our part of the process's budget
+
+	budget *Budget
+	taken  uint64 // of budget: memory, and for a moment what is about to become so
 
 	dynamic []*Dynamic // to be closed with the cage
 }
@@ -100,7 +105,7 @@ func New(conf Config) (*Cage, error) {
 	if conf.Guard%Size != 0 || conf.Guard > 1<<40 {
 		return nil, fmt.Errorf("cage: a guard of %#x bytes: %w", conf.Guard, ErrInvalid)
 	}
-	c := &Cage{guard: conf.Guard, maxMemory: conf.MaxMemory, maxMappings: conf.MaxMappings}
+	c := &Cage{guard: conf.Guard, maxMemory: conf.MaxMemory, maxMappings: conf.MaxMappings, budget: conf.Budget}
 	if c.maxMemory == 0 {
 		c.maxMemory = Size
 	}
@@ -168,6 +173,8 @@ func (c *Cage) close() error {
 	}
 	c.maps = nil
 	takeVMAs(-c.vmas)
+	c.memory = 0
+	c.settle()
 	return nil
 }
 
@@ -291,9 +298,10 @@ func (c *Cage) set(e interval, kernel func() error) error {
 	if e.charged {
 		memory += e.len()
 	}
-	if memory > c.maxMemory && memory > c.memory {
+	if memory > c.memory && !c.afford(memory) {
 		return ErrLimit
 	}
+	defer c.settle()
 	undo, err := c.room(2)
 	if err != nil {
 		return err
@@ -330,6 +338,7 @@ func (c *Cage) count() {
 	need := int64(baseVMAs + 2*(len(c.maps)-1) + len(c.dynamic)) // a view for each Dynamic
 	takeVMAs(need - c.vmas)
 	c.vmas = need
+	c.settle()
 }
 
 // repair closes a hole that a refused mapping may have left: a kernel that
@@ -432,9 +441,10 @@ func (c *Cage) Protect(off uint32, n uint64, prot Prot) error {
 	memory := c.memory
 	if prot&ProtWrite != 0 {
 		memory += end - start - c.maps.charged(start, end)
-		if memory > c.maxMemory {
+		if memory > c.memory && !c.afford(memory) {
 			return ErrLimit
 		}
+		defer c.settle()
 	}
 	undo, err := c.room(2)
 	if err != nil {

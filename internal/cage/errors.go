@@ -30,6 +30,7 @@ var (
 	ErrMappings  = &Error{"too many mappings", syscall.ENOMEM}
 	ErrExists    = &Error{"something is mapped there already", syscall.EEXIST}
 	ErrNotMapped = &Error{"nothing is mapped there", syscall.ENOMEM}
+	ErrDynamic   = &Error{"a sandbox with dynamic code can not be copied", syscall.ENOSYS}
 	ErrClosed    = &Error{"the sandbox is closed", syscall.ENOMEM}
 )
 

@@ -47,9 +47,10 @@ func (c *Cage) Remap(off uint32, oldn, newn uint64, mayMove bool) (uint32, error
 			}
 		}
 		return off, nil
-	case e.charged && c.memory+newn-oldn > c.maxMemory:
+	case e.charged && !c.afford(c.memory+newn-oldn):
 		return 0, ErrLimit
 	}
+	defer c.settle()
 	// In place, if what follows is free. A file's next pages are had by
 	// moving only: the kernel grows no mapping into our reservation.
 	if to := start + newn; to <= userEnd && c.maps.free(end, to) && e.kind == KindAnon {
