@@ -174,6 +174,13 @@ func (r *Retired) Release() error {
 	return errors.Join(errs...)
 }
 
+// In returns the same place in another cage, which is a copy of its own.
+func (r *Retired) In(c *cage.Cage) *Retired {
+	n := *r
+	n.cage = c
+	return &n
+}
+
 // Extent is the range of offsets.
 func (r *Retired) Extent() (lo uint32, size uint64) { return r.lo, r.size }
 
@@ -188,6 +195,17 @@ func (m *Image) PlaceAgain(r *Retired) (ok bool) {
 	}
 	m.lo, m.size, m.Bias, m.again = r.lo, size, r.lo-lo, true
 	return true
+}
+
+// In returns the same image in another cage, which is a copy of its own: what is
+// installed in one is installed in the other. nil for nil.
+func (m *Image) In(c *cage.Cage) *Image {
+	if m == nil {
+		return nil
+	}
+	n := *m
+	n.cage, n.texts = c, append([]uint32(nil), m.texts...)
+	return &n
 }
 
 // Extent is the range of offsets that the image occupies.
