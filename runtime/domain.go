@@ -17,6 +17,8 @@ type Config struct {
 	// MaxMemory bounds the bytes of code and of writable memory; 0 means the whole
 	// address space.
 	MaxMemory uint64
+	// Budget bounds the same of several domains together; nil: no bound.
+	Budget *cage.Budget
 	// MaxThreads bounds the threads alive at once; 0 means 4096.
 	MaxThreads int
 	// ControlStackSize is the size in bytes of the stack of return addresses
@@ -111,7 +113,7 @@ func NewDomain(cfg Config) (*Domain, error) {
 	if cfg.ControlStackSize <= 0 {
 		cfg.ControlStackSize = defaultControlStack
 	}
-	space := cage.Config{MaxMemory: cfg.MaxMemory, Trampolines: engine.Trampolines()}
+	space := cage.Config{MaxMemory: cfg.MaxMemory, Trampolines: engine.Trampolines(), Budget: cfg.Budget}
 	if cfg.Classic {
 		if err := engine.InitClassic(); err != nil {
 			return nil, err
@@ -122,6 +124,10 @@ func NewDomain(cfg Config) (*Domain, error) {
 	if err != nil {
 		return nil, fmt.Errorf("halite: reserving a sandbox: %w", err)
 	}
+	return newDomain(cfg, c), nil
+}
+
+func newDomain(cfg Config, c *cage.Cage) *Domain {
 	d := &Domain{
 		cfg:     cfg,
 		cage:    c,
@@ -137,7 +143,7 @@ func NewDomain(cfg Config) (*Domain, error) {
 	}
 	d.futexes.init()
 	d.callers.d = d
-	return d, nil
+	return d
 }
 
 // Cage returns the domain's address space, for the loader and the linker.

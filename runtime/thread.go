@@ -28,7 +28,7 @@ type Thread struct {
 	mu  sync.Mutex // guards ctx against release while Kick uses it
 	ctx *engine.Context
 
-	start    *startState
+	start    *startState // nil for a thread that Fork made
 	exiting  bool
 	exitCode int32
 	clearTID uint32
@@ -148,10 +148,11 @@ func (t *Thread) begin() (waits bool) {
 		}
 		t.end()
 	}()
-	s := t.start
 	t.idle.Store(false)
-	t.ctx.SetThreadPointer(s.tp)
-	t.ctx.SetCall(s.entry, s.stack, s.args...)
+	if s := t.start; s != nil { // not a copy in the middle of its work
+		t.ctx.SetThreadPointer(s.tp)
+		t.ctx.SetCall(s.entry, s.stack, s.args...)
+	}
 	switch err := t.loop(); {
 	case err == errWaits:
 		t.d.callers.offer(t)
