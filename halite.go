@@ -110,9 +110,15 @@ type Config struct {
 	Trace     io.Writer
 	LinkTrace func(string)
 
-	MaxMemory  uint64 // bytes of code and of writable memory; 0: what fits the sandbox
-	MaxThreads int    // 0: 4096
-	MaxFiles   int    // open descriptors; 0: 1024
+	// MaxProcesses is how many processes there can be at once, the program and all
+	// that it and they start; each is a domain of its own in this process. 0 or 1:
+	// the program can start none. What it can execute is what its file tree holds
+	// of programs for the sandbox.
+	MaxProcesses int
+
+	MaxMemory  uint64 // bytes of code and of writable memory, of all processes; 0: what fits the sandboxes
+	MaxThreads int    // of each process; 0: 4096
+	MaxFiles   int    // open descriptors of each process; 0: 1024
 	StackSize  int    // bytes of the first thread's stack; 0: 8 MiB
 
 	// VerdictCache is a directory of the host in which it is kept which code was
@@ -168,7 +174,7 @@ func newProcess(c Config, library bool) (*Process, error) {
 		Env: c.Env, Dir: c.Dir, Namespace: ns,
 		Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr, Ports: c.Ports, Descriptors: c.Descriptors, Network: c.Network,
 		Trace: c.Trace, LinkTrace: c.LinkTrace,
-		MaxMemory: c.MaxMemory, MaxThreads: c.MaxThreads, MaxFiles: c.MaxFiles, StackSize: c.StackSize,
+		MaxProcesses: c.MaxProcesses, MaxMemory: c.MaxMemory, MaxThreads: c.MaxThreads, MaxFiles: c.MaxFiles, StackSize: c.StackSize,
 		Library: library, Functions: functions, Callers: c.Callers, Invocable: c.Invocable,
 	}
 	if cfg.Verdicts, err = verdictsOf(&c); err != nil {

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/halite-run/halite/internal/cage"
+	"github.com/halite-run/halite/libcshim/namespace"
 	"github.com/halite-run/halite/loader"
 	"github.com/halite-run/halite/runtime"
 )
@@ -36,8 +37,8 @@ type classicProcess struct {
 var classicCalls = map[uint32]*call{}
 
 // isClassic looks at the program's first bytes.
-func isClassic(cfg *Config) bool {
-	f, err := openGuest(cfg.Namespace, path.Join("/", cfg.Dir), cfg.Program)
+func isClassic(cfg *Config, ns *namespace.Namespace) bool {
+	f, err := openGuest(ns, path.Join("/", cfg.Dir), cfg.Program)
 	if err != nil {
 		return false // it may be in one of the system's mounts, or load says why not
 	}

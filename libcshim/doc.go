@@ -3,7 +3,9 @@
 // domain, without the guest ever reaching the host's kernel.
 //
 // A Process is a domain with a program in it, a descriptor table, a namespace
-// (the file tree, package namespace), signal state and a tracer. Calls are
+// (the file tree, package namespace), signal state and a tracer. Processes that it
+// starts form a tree with it (tree.go): fork copies the domain, execve makes another
+// one for the same number. Calls are
 // served by the functions in the sys_*.go files, found through one table
 // (table.go) that also knows how --trace prints them; a number that is not in
 // the table is ENOSYS.
@@ -17,8 +19,9 @@
 //     are bounded or served in pieces.
 //   - Policy: the guest has the files of its namespace, the clocks, random
 //     numbers, its own threads and signals. There is no network but what
-//     Config.Network allows (else socket is EACCES), no other process (kill reaches the guest itself only; fork and
-//     execve are ENOSYS), no way to executable memory but dl_open.
+//     Config.Network allows (else socket is EACCES), no process but what it starts
+//     itself, as far as Config.MaxProcesses allows, no way to executable memory
+//     but dl_open. Each process's domain gets its code through the same door.
 //   - A call that blocks returns soon after its thread is kicked: it waits in
 //     runtime.Thread.Park, in poll(2) together with the thread's event
 //     descriptor, or in a lock that is held for a short time only.
@@ -44,13 +47,13 @@
 //
 // # Lock order
 //
-// Process.mu (directories, umask), signalState.mu, fdTable.mu and the locks of
-// pipes are leaves, but that Thread.Kick and Thread.Unpark may be called with
-// them held. openFile.mu is taken before them.
+// tree.mu, then the rest. Process.mu (directories, umask), signalState.mu,
+// fdTable.mu and the locks of pipes are leaves, but that Thread.Kick and
+// Thread.Unpark may be called with them held. openFile.mu is taken before them.
 //
 // # Not promised
 //
-// Locks of files (fcntl, flock) hold between the descriptors of one process and
-// say nothing to other processes. The times of CPU clocks are those of the host
+// Locks of files (fcntl, flock) hold within one tree of processes and say nothing
+// to processes of the host. The times of CPU clocks are those of the host
 // process since the guest was started. Stop signals are ignored.
 package libcshim

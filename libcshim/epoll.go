@@ -156,16 +156,12 @@ func (e *epollFile) remove(fd int) {
 // forget takes a descriptor that is being closed out of all sets: it is the file
 // that leaves them, when its last descriptor goes.
 func (t *fdTable) forget(o *openFile) {
-	if t.sets.Load() == 0 {
+	if t.sets.Load() == 0 || o.numbers.Load() > 0 {
 		return
 	}
 	t.mu.Lock()
 	var sets []*epollFile
 	for _, s := range t.slots {
-		if s.file == o {
-			t.mu.Unlock()
-			return // another number has it still
-		}
 		if s.file == nil {
 			continue
 		}

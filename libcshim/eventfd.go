@@ -110,19 +110,20 @@ func sysMemfdCreate(k *task, a *args) (int64, error) {
 	if _, err := k.path(a[0]); err != nil {
 		return 0, err
 	}
-	p := k.p
-	p.mu.Lock()
-	if p.anon == nil {
-		p.anon = namespace.NewMemory(namespace.MemoryConfig{Identity: p.cfg.Identity})
+	anon := &k.p.tree.anon
+	anon.mu.Lock()
+	if anon.fs == nil {
+		anon.fs = namespace.NewMemory(namespace.MemoryConfig{Identity: k.p.cfg.Identity})
 	}
-	p.lastAnon++
-	name := strconv.FormatUint(p.lastAnon, 10)
-	p.mu.Unlock()
-	f, err := p.anon.Open(name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, 0o600)
+	fs := anon.fs
+	anon.last++
+	name := strconv.FormatUint(anon.last, 10)
+	anon.mu.Unlock()
+	f, err := fs.Open(name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, 0o600)
 	if err != nil {
 		return 0, err
 	}
-	if err := p.anon.Unlink(name); err != nil {
+	if err := fs.Unlink(name); err != nil {
 		_ = f.Close()
 		return 0, err
 	}

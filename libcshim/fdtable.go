@@ -14,6 +14,8 @@ import (
 type openFile struct {
 	file namespace.File
 	refs atomic.Int32
+	// numbers is how many descriptors, of all processes, stand for it.
+	numbers atomic.Int32
 
 	mu    sync.Mutex
 	path  string // absolute in the namespace, empty for pipes and the like
@@ -118,6 +120,7 @@ func (t *fdTable) addLocked(o *openFile, from int, cloexec bool) (int, error) {
 		t.slots = append(t.slots, fdSlot{})
 	}
 	t.slots[fd] = fdSlot{o, cloexec}
+	o.numbers.Add(1)
 	if start == t.free {
 		t.free = fd + 1
 	}
@@ -135,8 +138,11 @@ func (t *fdTable) put(o *openFile, fd int, cloexec bool) (old *openFile, err err
 	for len(t.slots) <= fd {
 		t.slots = append(t.slots, fdSlot{})
 	}
-	old = t.slots[fd].file
+	if old = t.slots[fd].file; old != nil {
+		old.numbers.Add(-1)
+	}
 	t.slots[fd] = fdSlot{o, cloexec}
+	o.numbers.Add(1)
 	return old, nil
 }
 
@@ -149,6 +155,7 @@ func (t *fdTable) remove(fd int) (*openFile, error) {
 	}
 	o := t.slots[fd].file
 	t.slots[fd] = fdSlot{}
+	o.numbers.Add(-1)
 	t.free = min(t.free, fd)
 	return o, nil
 }
@@ -159,6 +166,7 @@ func (t *fdTable) removeIf(fd int, o *openFile) {
 	mine := fd < len(t.slots) && t.slots[fd].file == o
 	if mine {
 		t.slots[fd] = fdSlot{}
+		o.numbers.Add(-1)
 		t.free = min(t.free, fd)
 	}
 	t.mu.Unlock()
@@ -186,15 +194,50 @@ func (t *fdTable) setCloexec(fd int, on bool) error {
 	return nil
 }
 
-// closeAll is the end of the process.
-func (t *fdTable) closeAll() {
+// closeFiles is the end of the process.
+func (p *Process) closeFiles() {
+	t := &p.fds
 	t.mu.Lock()
 	slots := t.slots
 	t.slots, t.closed = nil, true
 	t.mu.Unlock()
 	for _, s := range slots {
 		if s.file != nil {
+			s.file.numbers.Add(-1)
+			p.tree.locks.closed(s.file)
+			p.tree.records.closed(p.node, s.file)
 			_ = s.file.release()
+		}
+	}
+}
+
+// copyFrom makes the descriptors of a new process: all that another one has, for
+// the same open files.
+func (t *fdTable) copyFrom(old *fdTable) {
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	t.slots = append([]fdSlot(nil), old.slots...)
+	t.free, t.limit = old.free, old.limit
+	t.sets.Store(old.sets.Load())
+	for _, s := range t.slots {
+		if s.file != nil {
+			s.file.refs.Add(1)
+			s.file.numbers.Add(1)
+		}
+	}
+}
+
+// takeFrom makes the descriptors of a new program: those of the old one, which is
+// at its end, that are not to be closed.
+func (t *fdTable) takeFrom(old *fdTable) {
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	t.free, t.limit = 0, old.limit
+	t.sets.Store(old.sets.Load())
+	t.slots = make([]fdSlot, len(old.slots))
+	for fd, s := range old.slots {
+		if s.file != nil && !s.cloexec {
+			t.slots[fd], old.slots[fd] = s, fdSlot{}
 		}
 	}
 }

@@ -204,7 +204,7 @@ func (p *Process) openDesc(d imc.Desc) (*openFile, error) {
 	access := unix.O_RDWR
 	switch d := d.(type) {
 	case imcEndpoint:
-		imc.Account(d, p.imc)
+		imc.Account(d, p.tree.imc)
 		f = &imcSocket{desc: d, number: lastIMC.Add(1)}
 	case *imc.SharedMemory:
 		if !d.Writable() {

@@ -78,23 +78,9 @@ func (p *Process) load() error {
 	if err != nil {
 		return err
 	}
-	p.linker = ld.New(ld.Config{
-		Cage: p.dom.Cage(),
-		Open: func(path string) (ld.File, int64, error) {
-			f, err := openGuest(p.ns, p.dir(), path)
-			if err != nil {
-				return nil, 0, err
-			}
-			return f, f.size, nil
-		},
-		LibraryPath:       append(p.pathList("LD_LIBRARY_PATH", ":;"), p.cfg.LibraryPath...),
-		Preload:           append(p.pathList("LD_PRELOAD", ": "), p.cfg.Preload...),
-		ThreadPointerDisp: engine.ThreadPointerDisp(),
-		Trace:             p.cfg.LinkTrace,
-		HostSymbols:       offered,
-		Retire:            p.dom.Retire,
-		Verdicts:          p.cfg.Verdicts,
-	})
+	cfg := p.linkerConfig()
+	cfg.HostSymbols = offered
+	p.linker = ld.New(cfg)
 	load := p.linker.LoadProgram
 	if p.cfg.Library {
 		load = p.linker.LoadLibrary
@@ -116,6 +102,26 @@ func (p *Process) load() error {
 	t.Local = &task{p: p, t: t, name: baseName(p.exe)}
 	p.main = t
 	return nil
+}
+
+// linkerConfig is what the dynamic linker works with.
+func (p *Process) linkerConfig() ld.Config {
+	return ld.Config{
+		Cage: p.dom.Cage(),
+		Open: func(path string) (ld.File, int64, error) {
+			f, err := openGuest(p.ns, p.dir(), path)
+			if err != nil {
+				return nil, 0, err
+			}
+			return f, f.size, nil
+		},
+		LibraryPath:       append(p.pathList("LD_LIBRARY_PATH", ":;"), p.cfg.LibraryPath...),
+		Preload:           append(p.pathList("LD_PRELOAD", ": "), p.cfg.Preload...),
+		ThreadPointerDisp: engine.ThreadPointerDisp(),
+		Trace:             p.cfg.LinkTrace,
+		Retire:            p.dom.Retire,
+		Verdicts:          p.cfg.Verdicts,
+	}
 }
 
 // pathList is a variable of the guest's environment that the dynamic linker

@@ -172,7 +172,7 @@ func sysSocket(k *task, a *args) (int64, error) {
 		case protocol != 0 && protocol != unix.AF_UNIX:
 			return 0, unix.EPROTONOSUPPORT
 		}
-		return k.newFD(&unixSocket{p: k.p, kind: kind}, unix.O_RDWR, flags)
+		return k.newFD(&unixSocket{t: k.p.tree, kind: kind}, unix.O_RDWR, flags)
 	}
 	if k.p.cfg.Network == nil {
 		return 0, unix.EACCES

@@ -53,6 +53,12 @@ type Config struct {
 	// duplicated: the caller keeps its own and closes them when it likes.
 	Descriptors map[int]imc.Desc
 
+	// MaxProcesses is how many processes there can be at once: the program, those that
+	// it and they start, and those that ended and were not waited for. With 0 or 1
+	// there is none but the first: fork and execve are ENOSYS. Each process is a
+	// domain of its own, in this process of the host.
+	MaxProcesses int
+
 	// Trace gets one line per system call, like strace.
 	Trace io.Writer
 
@@ -63,8 +69,9 @@ type Config struct {
 	// Hostname is what uname tells; empty means "halite".
 	Hostname string
 
-	// MaxMemory bounds the bytes of writable memory; 0 means no bound. Files
-	// in memory have bounds of their own (namespace.MemoryConfig): /dev/shm and
+	// MaxMemory bounds the bytes of writable memory, of all processes together; 0
+	// means no bound but the 4 GiB of each. MaxThreads, MaxFiles and the sizes of
+	// stacks are for each process. Files in memory have bounds of their own (namespace.MemoryConfig): /dev/shm and
 	// files of memfd_create 64 MiB each; pipes hold 64 KiB.
 	MaxMemory        uint64
 	MaxThreads       int // 0 = the runtime's default
@@ -119,19 +126,19 @@ func (e ExitStatus) String() string {
 	return fmt.Sprintf("exit status %d", e.Code)
 }
 
-// A Process is one program in one domain.
+// A Process is one program in one domain: the first of its tree, or what a fork or
+// an execve of the guest made. Those that the host has are the first.
 type Process struct {
+	tree    *tree
+	node    *node
 	cfg     Config
 	dom     *runtime.Domain
 	mem     safemem.Memory
 	ns      *namespace.Namespace
 	fds     fdTable
 	signals signalState
-	locks   lockTable
-	unix    unixNames
 	memory  memoryState
 	timers  timerState
-	imc     *imc.Budget // what it may have outside its own memory
 	tracer  *tracer
 	linker  *ld.Linker
 	classic *classicProcess // nil: of the halite ABI
@@ -141,14 +148,11 @@ type Process struct {
 	monotonic0 int64
 	cpu0       time.Duration // CPU time of the host process when this one began
 
-	mu        sync.Mutex
-	cwd       string
-	umask     uint32
-	nice      int
-	affinity  []byte       // as sched_setaffinity left it, nil for all
-	anon      namespace.FS // of memfd_create
-	lastAnon  uint64
-	terminals []changedTerminal
+	mu       sync.Mutex
+	cwd      string
+	umask    uint32
+	nice     int
+	affinity []byte // as sched_setaffinity left it, nil for all
 
 	main    *runtime.Thread
 	ran     atomic.Bool // Run or Close has begun: main is theirs
@@ -174,7 +178,7 @@ func NewProcess(cfg Config) (*Process, error) {
 	if cfg.Identity == (namespace.Identity{}) && !cfg.Root {
 		cfg.Identity = namespace.Identity{UID: defaultID, GID: defaultID}
 	}
-	classic := isClassic(&cfg)
+	classic := isClassic(&cfg, cfg.Namespace)
 	if cfg.StackSize <= 0 {
 		cfg.StackSize = defaultStack
 		if classic {
@@ -187,33 +191,48 @@ func NewProcess(cfg Config) (*Process, error) {
 	if len(cfg.Args) == 0 {
 		cfg.Args = []string{cfg.Program}
 	}
-	p := &Process{cfg: cfg, ns: cfg.Namespace, cwd: "/", umask: 0o022}
-	p.tracer = newTracer(cfg.Trace)
-	p.fds.limit = cfg.MaxFiles
-	if p.fds.limit <= 0 {
-		p.fds.limit = defaultMaxFiles
-	}
-	p.imc = newIMCBudget(cfg.MaxMemory, p.fds.limit)
-	p.cpu0 = cpuTime()
-	p.started, p.monotonic0 = time.Now(), monotonic()
-	dom, err := runtime.NewDomain(runtime.Config{
-		MaxMemory: cfg.MaxMemory, MaxThreads: cfg.MaxThreads, ControlStackSize: cfg.ControlStackSize,
-		Personality: p, Invocable: cfg.Invocable || cfg.Library,
-		Classic: classic,
-	})
-	if err != nil {
+	t := startTree(&cfg)
+	p := t.root.newImage(cfg, cfg.Namespace)
+	t.root.image = p
+	if err := p.newDomain(); err != nil {
 		_ = cfg.Namespace.Close()
 		return nil, err
-	}
-	p.dom, p.mem = dom, dom.Memory()
-	if classic {
-		p.classic = new(classicProcess)
 	}
 	if err := p.setUp(); err != nil {
 		p.Close()
 		return nil, err
 	}
 	return p, nil
+}
+
+// newImage makes what a node can have as its program.
+func (n *node) newImage(cfg Config, ns *namespace.Namespace) *Process {
+	p := &Process{tree: n.tree, node: n, cfg: cfg, ns: ns, tracer: n.tree.tracer, cwd: "/", umask: 0o022}
+	p.fds.limit = cfg.MaxFiles
+	if p.fds.limit <= 0 {
+		p.fds.limit = defaultMaxFiles
+	}
+	p.cpu0 = cpuTime()
+	p.started, p.monotonic0 = time.Now(), monotonic()
+	return p
+}
+
+// newDomain gives it an empty sandbox, of its program's ABI.
+func (p *Process) newDomain() error {
+	classic := isClassic(&p.cfg, p.ns)
+	dom, err := runtime.NewDomain(runtime.Config{
+		MaxMemory: p.cfg.MaxMemory, MaxThreads: p.cfg.MaxThreads, ControlStackSize: p.cfg.ControlStackSize,
+		Personality: p, Invocable: p.cfg.Invocable || p.cfg.Library, FirstThread: p.node.pid, Budget: p.tree.budget,
+		Classic: classic,
+	})
+	if err != nil {
+		return err
+	}
+	p.dom, p.mem = dom, dom.Memory()
+	if classic {
+		p.classic = new(classicProcess)
+	}
+	return nil
 }
 
 func (p *Process) setUp() error {
@@ -243,16 +262,21 @@ func (p *Process) setUp() error {
 
 // systemMounts adds /dev and /proc.
 func (p *Process) systemMounts() error {
+	if err := p.ownMounts(); err != nil {
+		return err
+	}
+	// Where C libraries put named semaphores and shared memory.
+	return p.ns.Mount("/dev/shm", namespace.NewMemory(namespace.MemoryConfig{Identity: p.cfg.Identity}), namespace.MountOptions{})
+}
+
+// ownMounts adds what shows a process itself.
+func (p *Process) ownMounts() error {
 	err := p.ns.Mount("/dev", namespace.Devices(p.cfg.Identity, &p.fds, p.terminal), namespace.MountOptions{ReadOnly: true})
 	if err != nil {
 		return err
 	}
-	// Where C libraries put named semaphores and shared memory.
-	if err := p.ns.Mount("/dev/shm", namespace.NewMemory(namespace.MemoryConfig{Identity: p.cfg.Identity}), namespace.MountOptions{}); err != nil {
-		return err
-	}
 	return p.ns.Mount("/proc", namespace.Proc(namespace.ProcConfig{
-		Identity: p.cfg.Identity, PID: p.dom.PID(),
+		Identity: p.cfg.Identity, PID: p.node.pid,
 		Exe: func() string { return p.exe },
 		Cwd: func() string { return p.dir() },
 		Files: map[string]func() []byte{
@@ -374,11 +398,12 @@ func (p *Process) terminal() namespace.File {
 	return nil
 }
 
-// Domain is the sandbox of the process.
-func (p *Process) Domain() *runtime.Domain { return p.dom }
+// Domain is the sandbox of the process, another one after each execve.
+func (p *Process) Domain() *runtime.Domain { return p.current().dom }
 
-// Namespace is its file tree.
-func (p *Process) Namespace() *namespace.Namespace { return p.ns }
+// Namespace is its file tree. Processes that it has started have the mounts that
+// it had then.
+func (p *Process) Namespace() *namespace.Namespace { return p.tree.ns }
 
 func (p *Process) dir() string {
 	p.mu.Lock()
@@ -389,7 +414,8 @@ func (p *Process) dir() string {
 // Run runs the program to its end; it can be done once. The error is nil for a
 // program that ended by itself or by a signal that is not a fault; a
 // *runtime.FaultError; or the context's error when that ended first (the status
-// then says SIGKILL).
+// then says SIGKILL). When the process ends, all that it and its children have
+// started is killed; none of them is left when Run returns.
 func (p *Process) Run(ctx context.Context) (ExitStatus, error) {
 	if p.ran.Swap(true) {
 		return ExitStatus{}, errors.New("libcshim: a process runs once")
@@ -398,34 +424,60 @@ func (p *Process) Run(ctx context.Context) (ExitStatus, error) {
 		p.main.Drop()
 		return ExitStatus{Signal: int(unix.SIGKILL)}, err
 	}
-	p.main.Start()
-	e := p.dom.Wait(ctx)
-	p.timers.stop()
-	p.tracer.end(p, e)
-	return ExitStatus{Code: e.Code, Signal: e.Signal}, e.Err
+	t := p.tree
+	t.first.Lock()
+	status, err := t.root.run(ctx, p)
+	t.first.Unlock()
+	t.end()
+	return status, err
 }
 
-// Close ends the process if it runs and gives everything back: the domain, the
-// descriptors, the namespace.
+// Close ends the process and its descendants if they run and gives everything
+// back: domains, descriptors, the namespace.
 func (p *Process) Close() error {
 	var err error
 	p.closing.Do(func() {
 		if !p.ran.Swap(true) && p.main != nil {
 			p.main.Drop()
 		}
-		p.timers.stop()
-		p.stopAlarm()
-		err = p.dom.Close()
-		p.restoreTerminals()
-		p.fds.closeAll()
-		if cerr := p.ns.Close(); err == nil {
+		t := p.tree
+		t.mu.Lock()
+		t.ending = true
+		t.root.image.dom.End(runtime.Ending{Signal: int(unix.SIGKILL), Err: runtime.ErrEnded})
+		t.mu.Unlock()
+		t.end()
+		t.first.Lock() // Run has returned, or knows that the process is over
+		defer t.first.Unlock()
+		err = p.current().dispose()
+		t.ttys.restore()
+		if cerr := t.ns.Close(); err == nil {
 			err = cerr
 		}
-		if p.anon != nil {
-			_ = p.anon.Close()
-		}
+		t.anon.close()
 	})
 	return err
+}
+
+// dispose gives back what a program has, but for what the tree shares.
+func (p *Process) dispose() error {
+	p.timers.stop()
+	p.stopAlarm()
+	err := p.dom.Close()
+	p.closeFiles()
+	if p.ns != p.tree.ns {
+		_ = p.ns.Close()
+	}
+	return err
+}
+
+// discard disposes of a program that has never run.
+func (p *Process) discard() {
+	if p.main != nil {
+		p.main.Drop()
+	}
+	if p.dom != nil {
+		_ = p.dispose()
+	}
 }
 
 // Syscall implements runtime.Personality.

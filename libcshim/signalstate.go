@@ -33,6 +33,7 @@ const (
 
 // Flags of sigaction.
 const (
+	saNoCldWait = 2
 	saSiginfo   = 4
 	saOnStack   = 0x08000000
 	saRestart   = 0x10000000
@@ -50,6 +51,7 @@ const (
 )
 
 var (
+	ofTerminal  = setOf(int(unix.SIGINT), int(unix.SIGQUIT), int(unix.SIGTSTP), int(unix.SIGWINCH))
 	unblockable = setOf(int(unix.SIGKILL), int(unix.SIGSTOP))
 	// ignoredByDefault are those whose default action is nothing; stop signals
 	// are among them because a domain can not be stopped.
@@ -210,13 +212,32 @@ func (p *Process) send(k *task, i siginfo) error {
 	return nil
 }
 
-// Signal sends a signal to the guest, as kill from another process would: the
-// hook for Ctrl-C.
+// Signal sends a signal to the process, as kill from another process would: the
+// hook for Ctrl-C. The signals that a terminal sends go to the process group that
+// has the terminal, as they do there.
 func (p *Process) Signal(sig unix.Signal) error {
 	if sig < 1 || sig > numSignals {
 		return unix.EINVAL
 	}
-	return p.send(nil, siginfo{signo: int(sig), code: siUser, uid: int(p.cfg.Identity.UID)})
+	i := siginfo{signo: int(sig), code: siUser, uid: int(p.cfg.Identity.UID)}
+	t := p.tree
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !ofTerminal.has(int(sig)) {
+		return t.root.send(i)
+	}
+	var first error
+	found := false
+	t.members(t.foreground, func(n *node) {
+		found = found || !n.zombie
+		if err := n.send(i); err != nil && first == nil {
+			first = err
+		}
+	})
+	if !found {
+		return t.root.send(i)
+	}
+	return first
 }
 
 // tasks lists the live tasks, the first thread first.

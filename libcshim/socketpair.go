@@ -97,7 +97,7 @@ func sysSocketpair(k *task, a *args) (int64, error) {
 	}
 	flags := unix.O_RDWR | kind&unix.SOCK_NONBLOCK
 	if kind&^(unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK) == unix.SOCK_DGRAM {
-		x, y := &unixSocket{p: k.p, kind: unix.SOCK_DGRAM}, &unixSocket{p: k.p, kind: unix.SOCK_DGRAM}
+		x, y := &unixSocket{t: k.p.tree, kind: unix.SOCK_DGRAM}, &unixSocket{t: k.p.tree, kind: unix.SOCK_DGRAM}
 		x.peer, y.peer = y, x
 		return k.pair(a[3], kind&unix.SOCK_CLOEXEC, newOpenFile(x, "", flags), newOpenFile(y, "", flags))
 	}

@@ -70,13 +70,8 @@ func (o *openFile) setFlags(flags int) error {
 	return nil
 }
 
-// Layout of struct flock: type, whence, start, len, pid.
-const flockSize = 32
-
-// A lockTable keeps advisory locks. They matter between open files of the same
-// process only: POSIX record locks belong to the process, so that they never
-// conflict here and need only be accepted; flock and OFD locks belong to the
-// open file, and are kept as one lock of a whole file.
+// A lockTable keeps the advisory locks of flock: of a whole file, held by an open
+// file.
 type lockTable struct {
 	mu    sync.Mutex
 	files map[[2]uint64]*fileLock // by device and inode
@@ -171,7 +166,7 @@ func (k *task) lock(o *openFile, exclusive, wait bool) error {
 	if err != nil {
 		return err
 	}
-	t := &k.p.locks
+	t := &k.p.tree.locks
 	ok, l := t.try(key, o, exclusive)
 	if ok {
 		return nil
@@ -203,48 +198,12 @@ func sysFlock(k *task, a *args) (int64, error) {
 		case unix.LOCK_UN:
 			key, err := lockKey(o)
 			if err == nil {
-				k.p.locks.unlock(key, o)
+				k.p.tree.locks.unlock(key, o)
 			}
 			return 0, err
 		}
 		return 0, unix.EINVAL
 	})
-}
-
-func (k *task) recordLock(o *openFile, cmd int, addr uint64) (int64, error) {
-	var b [flockSize]byte
-	if err := k.read(addr, b[:]); err != nil {
-		return 0, err
-	}
-	typ, whence := int16(le.Uint16(b[0:])), int16(le.Uint16(b[2:]))
-	start, length := int64(le.Uint64(b[8:])), int64(le.Uint64(b[16:]))
-	if whence < 0 || whence > 2 || typ < 0 || typ > 2 || whence == 0 && start < 0 || start > 0 && length > math.MaxInt64-start {
-		return 0, unix.EINVAL
-	}
-	if typ == unix.F_RDLCK && !o.readable() || typ == unix.F_WRLCK && !o.writable() {
-		return 0, unix.EBADF
-	}
-	switch cmd {
-	case unix.F_GETLK:
-		le.PutUint16(b[0:], unix.F_UNLCK)
-		return 0, k.write(addr, b[:])
-	case unix.F_SETLK, unix.F_SETLKW:
-		return 0, nil
-	}
-	key, err := lockKey(o)
-	if err != nil {
-		return 0, err
-	}
-	switch {
-	case cmd == unix.F_OFD_GETLK:
-		le.PutUint16(b[0:], unix.F_UNLCK)
-		return 0, k.write(addr, b[:])
-	case typ == unix.F_UNLCK:
-		k.p.locks.unlock(key, o)
-		return 0, nil
-	}
-	err = k.lock(o, typ == unix.F_WRLCK, cmd == unix.F_OFD_SETLKW)
-	return 0, err
 }
 
 // ioctl: what programs ask of terminals and pipes. Numbers are passed on to a
@@ -304,34 +263,40 @@ type changedTerminal struct {
 	as   unix.Termios
 }
 
-// rememberTerminal keeps a terminal's first settings, to be restored when the
+// changedTerminals are those of a tree.
+type changedTerminals struct {
+	mu   sync.Mutex
+	list []changedTerminal
+}
+
+// remember keeps a terminal's first settings, to be restored when the first
 // process ends: a guest may die in raw mode.
-func (p *Process) rememberTerminal(fd int, as unix.Termios) {
+func (c *changedTerminals) remember(fd int, as unix.Termios) {
 	var st unix.Stat_t
 	if unix.Fstat(fd, &st) != nil {
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, t := range p.terminals {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, t := range c.list {
 		if t.rdev == st.Rdev {
 			return
 		}
 	}
 	if dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0); err == nil {
-		p.terminals = append(p.terminals, changedTerminal{dup, st.Rdev, as})
+		c.list = append(c.list, changedTerminal{dup, st.Rdev, as})
 	}
 }
 
-// restoreTerminals undoes what the guest did to terminals.
-func (p *Process) restoreTerminals() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, t := range p.terminals {
+// restore undoes what the guest did to terminals.
+func (c *changedTerminals) restore() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, t := range c.list {
 		_ = unix.IoctlSetTermios(t.fd, unix.TCSETSW, &t.as)
 		unix.Close(t.fd)
 	}
-	p.terminals = nil
+	c.list = nil
 }
 
 func (k *task) hostIoctl(s *hostStream, req uint, addr uint64) (int64, error) {
@@ -369,7 +334,7 @@ func (k *task) hostIoctl(s *hostStream, req uint, addr uint64) (int64, error) {
 		if err != nil {
 			return 0, err
 		}
-		k.p.rememberTerminal(s.fd, *t)
+		k.p.tree.ttys.remember(s.fd, *t)
 		t.Iflag, t.Oflag = le.Uint32(b[0:]), le.Uint32(b[4:])
 		t.Cflag, t.Lflag = le.Uint32(b[8:]), le.Uint32(b[12:])
 		copy(t.Cc[:], b[17:])
@@ -378,12 +343,20 @@ func (k *task) hostIoctl(s *hostStream, req uint, addr uint64) (int64, error) {
 		if !s.isTerminal() {
 			return 0, unix.ENOTTY
 		}
-		return 0, k.store32(addr, uint32(k.p.dom.PID()))
+		t := k.p.tree
+		t.mu.Lock()
+		group := t.foreground
+		t.mu.Unlock()
+		return 0, k.store32(addr, uint32(group))
 	case unix.TIOCSPGRP:
 		if !s.isTerminal() {
 			return 0, unix.ENOTTY
 		}
-		return 0, nil
+		group, err := k.p.mem.Load32(uint32(addr))
+		if err != nil {
+			return 0, err
+		}
+		return 0, k.setForeground(int(int32(group)))
 	case fionread, unix.TIOCOUTQ:
 		n, err := unix.IoctlGetInt(s.fd, req)
 		if err != nil {

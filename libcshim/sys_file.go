@@ -322,7 +322,8 @@ func sysClose(k *task, a *args) (int64, error) {
 // leaves is told of each number that is taken from a file by the guest.
 func (p *Process) leaves(o *openFile) {
 	p.fds.forget(o)
-	p.locks.closed(o)
+	p.tree.locks.closed(o)
+	p.tree.records.closed(p.node, o)
 }
 
 func sysCloseRange(k *task, a *args) (int64, error) {

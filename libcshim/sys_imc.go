@@ -52,7 +52,7 @@ const imcNonblock = 1
 // from 512 on have a meaning between the personality and the runtime.
 const maxErrno = 511
 
-// newIMCBudget bounds what the host keeps for a process outside the process's own
+// newIMCBudget bounds what the host keeps for processes outside their own
 // memory: messages in queues, connections in line, calls in progress, shared memory.
 func newIMCBudget(maxMemory uint64, maxFiles int) *imc.Budget {
 	limit := int64(cage.Size)
@@ -234,7 +234,7 @@ func imcMemObjCreate(k *task, a *args) (int64, error) {
 		return 0, unix.EINVAL
 	}
 	// It counts until the last handle is gone, wherever in this process that is.
-	budget := k.p.imc
+	budget := k.p.tree.imc
 	if !budget.Take(size) {
 		return 0, unix.ENOMEM
 	}
@@ -435,10 +435,10 @@ func imcCall(k *task, a *args) (int64, error) {
 		}
 		room := min(rep.Total, imc.DefaultMaxCall)
 		keep := int64(req.Total + room)
-		if !k.p.imc.Take(keep) {
+		if !k.p.tree.imc.Take(keep) {
 			return 0, unix.ENOBUFS
 		}
-		defer k.p.imc.Give(keep)
+		defer k.p.tree.imc.Give(keep)
 		data, err := req.Gather()
 		if err != nil {
 			return 0, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +28,11 @@ type memoryState struct {
 func (m *memoryState) start(end uint32) {
 	m.brkStart = roundUp(end)
 	m.brk = m.brkStart
+}
+
+// copyFrom is for a copy of the domain. The caller holds the old one's lock.
+func (m *memoryState) copyFrom(old *memoryState) {
+	m.brkStart, m.brk, m.stackLow, m.stackSize = old.brkStart, old.brk, old.stackLow, old.stackSize
 }
 
 func (m *memoryState) stack(low uint32, size uint64) { m.stackLow, m.stackSize = low, size }
@@ -134,7 +140,11 @@ func sysMmap(k *task, a *args) (int64, error) {
 	shared := kind != unix.MAP_PRIVATE
 	c := k.p.dom.Cage()
 	if flags&unix.MAP_ANONYMOUS != 0 {
-		// Shared memory has nobody to be shared with but the threads here.
+		if shared && k.p.tree.several() {
+			at, err := mapShared(c, uint32(addr), length, prot, mode)
+			return int64(at), err
+		}
+		// Otherwise it has nobody to be shared with but the threads here.
 		at, err := c.Map(uint32(addr), length, prot, mode)
 		return int64(at), err
 	}
@@ -151,6 +161,20 @@ func sysMmap(k *task, a *args) (int64, error) {
 		at, err := k.mapFile(o, uint32(addr), length, prot, mode, int64(off), shared)
 		return int64(at), err
 	})
+}
+
+// mapShared maps memory that the processes which the guest will start share with it.
+func mapShared(c *cage.Cage, addr uint32, n uint64, prot cage.Prot, mode cage.MapMode) (uint32, error) {
+	fd, err := unix.MemfdCreate("halite-shared", unix.MFD_CLOEXEC)
+	if err != nil {
+		return 0, err
+	}
+	f := os.NewFile(uintptr(fd), "shared memory")
+	defer f.Close()
+	if err := f.Truncate(int64(n)); err != nil {
+		return 0, err
+	}
+	return c.MapFile(addr, n, prot, mode, f, 0, true)
 }
 
 // sysMmapCode is NaCl's way to map code: whole units of 64 KiB of a file, at an

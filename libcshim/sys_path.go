@@ -286,7 +286,7 @@ func (k *task) unlink(dirfd, addr uint64, flags int) (int64, error) {
 		return 0, k.p.ns.Rmdir(dir, name)
 	}
 	key := ""
-	if k.p.unix.any() {
+	if k.p.tree.unix.any() {
 		if st, _, err := k.p.ns.Stat(dir, name, false); err == nil && st.IsRegular() {
 			key = nodeKey(st)
 		}
@@ -295,7 +295,7 @@ func (k *task) unlink(dirfd, addr uint64, flags int) (int64, error) {
 		return 0, err
 	}
 	if key != "" {
-		k.p.unix.drop(key)
+		k.p.tree.unix.drop(key)
 	}
 	return 0, nil
 }

@@ -13,34 +13,10 @@ import (
 	"github.com/halite-run/halite/runtime"
 )
 
-func sysGetpid(k *task, a *args) (int64, error)  { return int64(k.p.dom.PID()), nil }
-func sysGettid(k *task, a *args) (int64, error)  { return int64(k.t.TID()), nil }
-func sysGetppid(k *task, a *args) (int64, error) { return 1, nil }
-func sysGetuid(k *task, a *args) (int64, error)  { return int64(k.p.cfg.Identity.UID), nil }
-func sysGetgid(k *task, a *args) (int64, error)  { return int64(k.p.cfg.Identity.GID), nil }
-
-// sysGetpgid serves getpgid, getsid and getpgrp: the guest leads a group of its
-// own, in which it is alone.
-func sysGetpgid(k *task, a *args) (int64, error) {
-	if pid := int32Arg(a[0]); pid != 0 && pid != k.p.dom.PID() {
-		return 0, unix.ESRCH
-	}
-	return int64(k.p.dom.PID()), nil
-}
-
-func sysGetpgrp(k *task, a *args) (int64, error) { return int64(k.p.dom.PID()), nil }
-
-func sysSetpgid(k *task, a *args) (int64, error) {
-	for _, v := range a[:2] {
-		if id := int32Arg(v); id != 0 && id != k.p.dom.PID() {
-			return 0, unix.EPERM
-		}
-	}
-	return 0, nil
-}
-
-// sysSetsid: the leader of a group can't.
-func sysSetsid(k *task, a *args) (int64, error) { return 0, unix.EPERM }
+func sysGetpid(k *task, a *args) (int64, error) { return int64(k.p.dom.PID()), nil }
+func sysGettid(k *task, a *args) (int64, error) { return int64(k.t.TID()), nil }
+func sysGetuid(k *task, a *args) (int64, error) { return int64(k.p.cfg.Identity.UID), nil }
+func sysGetgid(k *task, a *args) (int64, error) { return int64(k.p.cfg.Identity.GID), nil }
 
 // setIDs builds the handlers of the set*id family: what changes nothing is
 // allowed.
@@ -152,7 +128,8 @@ func (p *Process) limit(resource int) (soft, hard uint64, err error) {
 	case unix.RLIMIT_CORE:
 		return 0, 0, nil
 	case unix.RLIMIT_NPROC:
-		return uint64(max(p.cfg.MaxThreads, 1)), uint64(max(p.cfg.MaxThreads, 1)), nil
+		n := uint64(max(p.cfg.MaxThreads, p.tree.max))
+		return n, n, nil
 	}
 	if resource < 0 || resource > 15 {
 		return 0, 0, unix.EINVAL
@@ -406,16 +383,18 @@ func (p *Process) commName() string {
 }
 
 func (p *Process) statFile() []byte {
-	pid := p.dom.PID()
-	return fmt.Appendf(nil, "%d (%s) R 1 %d %d 0 -1 0 0 0 0 0 %d 0 0 0 20 0 %d 0 0 %d 0 %d\n", pid, p.commName(), pid, pid,
+	pid := p.node.pid
+	parent, group, sid := p.node.relations()
+	return fmt.Appendf(nil, "%d (%s) R %d %d %d 0 -1 0 0 0 0 0 %d 0 0 0 20 0 %d 0 0 %d 0 %d\n", pid, p.commName(), parent, group, sid,
 		(cpuTime()-p.cpu0)/(time.Second/clockTicks), len(p.dom.Threads()), uint64(cage.Size), ^uint64(0))
 }
 
 func (p *Process) statusFile() []byte {
 	id := p.cfg.Identity
+	parent, _, _ := p.node.relations()
 	used := p.dom.Cage().MemoryInUse() / 1024
-	return fmt.Appendf(nil, "Name:\t%s\nState:\tR (running)\nPid:\t%d\nPPid:\t1\nUid:\t%d\t%d\t%d\t%d\nGid:\t%d\t%d\t%d\t%d\nVmSize:\t%8d kB\nVmRSS:\t%8d kB\nThreads:\t%d\n",
-		p.commName(), p.dom.PID(), id.UID, id.UID, id.UID, id.UID, id.GID, id.GID, id.GID, id.GID, used, used, len(p.dom.Threads()))
+	return fmt.Appendf(nil, "Name:\t%s\nState:\tR (running)\nPid:\t%d\nPPid:\t%d\nUid:\t%d\t%d\t%d\t%d\nGid:\t%d\t%d\t%d\t%d\nVmSize:\t%8d kB\nVmRSS:\t%8d kB\nThreads:\t%d\n",
+		p.commName(), p.node.pid, parent, id.UID, id.UID, id.UID, id.UID, id.GID, id.GID, id.GID, id.GID, used, used, len(p.dom.Threads()))
 }
 
 func sysExit(k *task, a *args) (int64, error) {
@@ -427,8 +406,6 @@ func sysExitGroup(k *task, a *args) (int64, error) {
 	k.p.dom.Exit(int32Arg(a[0]))
 	return 0, nil
 }
-
-func sysWait4(k *task, a *args) (int64, error) { return 0, unix.ECHILD }
 
 // refuse makes a handler that says no.
 func refuse(e unix.Errno) handler {

@@ -1,6 +1,7 @@
 package libcshim
 
 import (
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -237,28 +238,70 @@ func validSignal(v uint64) (int, error) {
 	return n, nil
 }
 
-// sysKill reaches the guest itself only: there is nobody else.
+// sysKill reaches the processes of the tree.
 func sysKill(k *task, a *args) (int64, error) {
 	n, err := validSignal(a[1])
 	if err != nil {
 		return 0, err
 	}
-	switch pid := int32Arg(a[0]); pid {
-	case k.p.dom.PID(), 0, -1, -k.p.dom.PID():
+	return 0, k.kill(int32Arg(a[0]), k.user(n, siUser))
+}
+
+// kill sends a signal as kill(2) chooses who gets it; signal 0 only asks.
+func (k *task) kill(pid int, i siginfo) error {
+	t, self := k.p.tree, k.p.node
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var list []*node
+	switch {
+	case pid == hostPID:
+		return unix.EPERM
+	case pid > 0:
+		if n := t.nodes[pid]; n != nil {
+			list = append(list, n)
+		}
+	case pid == -1:
+		for _, n := range t.nodes {
+			if n != self {
+				list = append(list, n)
+			}
+		}
 	default:
-		return 0, unix.ESRCH
+		group := -pid
+		if pid == 0 {
+			group = self.group
+		}
+		t.members(group, func(n *node) { list = append(list, n) })
 	}
-	if n == 0 {
-		return 0, nil
+	if len(list) == 0 {
+		return unix.ESRCH
+	}
+	if i.signo == 0 {
+		return nil
+	}
+	var first error
+	for _, n := range list {
+		if n == self {
+			continue
+		}
+		if err := n.send(i); err != nil && first == nil {
+			first = err
+		}
+	}
+	if !slices.Contains(list, self) {
+		return first
+	}
+	if i.signo == int(unix.SIGKILL) {
+		return self.send(i)
 	}
 	// A signal to oneself that is not blocked arrives before kill returns.
 	k.p.signals.mu.Lock()
-	blocked := k.sig.mask.has(n)
+	blocked := k.sig.mask.has(i.signo)
 	k.p.signals.mu.Unlock()
-	if !blocked {
-		return 0, k.p.send(k, k.user(n, siUser))
+	if blocked {
+		return k.p.send(nil, i)
 	}
-	return 0, k.p.send(nil, k.user(n, siUser))
+	return k.p.send(k, i)
 }
 
 func sysTkill(k *task, a *args) (int64, error) { return k.tkill(a[0], a[1]) }
@@ -315,13 +358,14 @@ func sysRtSigqueueinfo(k *task, a *args) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if int32Arg(a[0]) != k.p.dom.PID() {
+	pid := int32Arg(a[0])
+	if pid <= 0 {
 		return 0, unix.ESRCH
 	}
-	if i.signo == 0 {
-		return 0, nil
+	if pid != k.p.node.pid && (i.code >= 0 || i.code == siTKill) {
+		return 0, unix.EPERM // nobody can pretend to be the kernel
 	}
-	return 0, k.p.send(nil, i)
+	return 0, k.kill(pid, i)
 }
 
 func sysRtTgsigqueueinfo(k *task, a *args) (int64, error) {

@@ -28,10 +28,11 @@ func newTracer(w io.Writer) *tracer {
 	return &tracer{w: w}
 }
 
-// line writes one line; with several threads it begins with the thread's number.
+// line writes one line; but for the first thread of the first process it begins
+// with the thread's number.
 func (t *tracer) line(k *task, format string, v ...any) {
 	prefix := ""
-	if k != nil && k.t.TID() != k.p.dom.PID() {
+	if k != nil && k.t.TID() != firstPID {
 		prefix = fmt.Sprintf("[%d] ", k.t.TID())
 	}
 	text := fmt.Sprintf(format, v...)
@@ -129,8 +130,19 @@ func (t *tracer) signal(k *task, i siginfo, what string) {
 // end prints how the process ended.
 func (t *tracer) end(p *Process, e runtime.Ending) {
 	if t != nil && e.Signal == 0 {
-		t.line(nil, "+++ exited with %d +++", e.Code)
+		t.note(p, "+++ exited with %d +++", e.Code)
 	}
+}
+
+// note is line for what is no call of a thread.
+func (t *tracer) note(p *Process, format string, v ...any) {
+	if t == nil {
+		return
+	}
+	if p.node.pid != firstPID {
+		format = fmt.Sprintf("[%d] ", p.node.pid) + format
+	}
+	t.line(nil, format, v...)
 }
 
 // retKind says how a result is printed.

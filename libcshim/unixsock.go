@@ -10,8 +10,8 @@ import (
 	"github.com/halite-run/halite/runtime"
 )
 
-// Unix sockets live within one process: a name in the file tree leads to a
-// socket of the same process or to nobody. So they need no policy. Streams and
+// Unix sockets live within one tree of processes: a name in the file tree leads to
+// a socket of one of them or to nobody. So they need no policy. Streams and
 // datagrams; descriptors and credentials can't be sent.
 
 // unixSocket is what socket(AF_UNIX) makes. A connected stream is a socketEnd
@@ -19,13 +19,13 @@ import (
 type unixSocket struct {
 	namespace.Unsupported
 	watchers
-	p    *Process
+	t    *tree
 	kind int
 
 	mu        sync.Mutex
 	end       *socketEnd // a stream that is connected
 	bound     string     // as bind was told
-	key       string     // in Process.unix
+	key       string     // in tree.unix
 	listening bool
 	queue     []*socketEnd // connections that nobody has accepted yet
 	inbox     []datagram
@@ -44,7 +44,7 @@ const (
 	maxUnixDatagram = 128 << 10
 )
 
-// unixNames are the bound sockets of a process, by the identity of their node in
+// unixNames are the bound sockets of a tree of processes, by the identity of their node in
 // the file tree, or by their abstract name. Nodes whose socket was closed stay,
 // with nil, until they are unlinked, up to maxDeadNodes.
 type unixNames struct {
@@ -123,7 +123,7 @@ func nodeKey(st namespace.Stat) string { return fmt.Sprintf("%d:%d", st.Dev, st.
 // socketNode makes the node of a bound socket look like one: in the tree it is an
 // empty file.
 func (p *Process) socketNode(st namespace.Stat) namespace.Stat {
-	if st.IsRegular() && st.Size == 0 && p.unix.any() && p.unix.isNode(nodeKey(st)) {
+	if st.IsRegular() && st.Size == 0 && p.tree.unix.any() && p.tree.unix.isNode(nodeKey(st)) {
 		st.Mode = st.Mode&^unix.S_IFMT | unix.S_IFSOCK
 	}
 	return st
@@ -199,7 +199,7 @@ func (k *task) lookupUnix(name string) (*unixSocket, error) {
 		}
 		key = nodeKey(st)
 	}
-	s := k.p.unix.get(key)
+	s := k.p.tree.unix.get(key)
 	if s == nil {
 		return nil, unix.ECONNREFUSED
 	}
@@ -242,9 +242,9 @@ func (k *task) bindUnix(s *unixSocket, a *args) (int64, error) {
 			return 0, err
 		}
 		key = nodeKey(st)
-		k.p.unix.drop(key) // of a node that is gone
+		k.p.tree.unix.drop(key) // of a node that is gone
 	}
-	if err := k.p.unix.put(key, s); err != nil {
+	if err := k.p.tree.unix.put(key, s); err != nil {
 		return 0, err
 	}
 	s.mu.Lock()
@@ -502,7 +502,7 @@ func (s *unixSocket) Close() error {
 	s.queue, s.inbox = nil, nil
 	s.mu.Unlock()
 	if key != "" {
-		s.p.unix.closed(s, key, name[0] == 0)
+		s.t.unix.closed(s, key, name[0] == 0)
 	}
 	if end != nil {
 		_ = end.Close()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -80,7 +81,7 @@ func parseMount(s string) (halite.Mount, error) {
 
 func runMain(args []string) int {
 	f := newFlags("run", "PROGRAM [ARGUMENT...]",
-		"Validates, links and runs a program in a sandbox. PROGRAM is a file, or the name of a\nprogram that `halite port` has built (lua, python3.11), which is then mounted at /usr. It sees nothing of this machine's\nfiles but the program, the C library and what --dir and --lib give it; /tmp is memory.\nExit status: the program's own; 128+n when signal n ended it; 124 after --timeout;\n125 when it could not be loaded; 127 when it does not exist.",
+		"Validates, links and runs a program in a sandbox. PROGRAM is a file, or the name of a\nprogram that `halite port` has built (lua, python3.11), which is then mounted at /usr. It sees nothing of this machine's\nfiles but the program, the C library and what --dir and --lib give it; /tmp is memory, /bin/sh is the\nshell that `halite port dash` has built. It can start programs that it sees, as further sandboxes of this process.\nExit status: the program's own; 128+n when signal n ended it; 124 after --timeout;\n125 when it could not be loaded; 127 when it does not exist.",
 		"halite run --dir $PWD:/work --trace ./hello world")
 	var where placement
 	var env list
@@ -95,10 +96,11 @@ func runMain(args []string) int {
 	linkTrace := f.Bool("trace-link", false, "show what the dynamic linker does on standard error")
 	network := f.String("net", "", "TCP and UDP sockets: `loopback` addresses only, or any (default: none)")
 	timeout := f.Duration("timeout", 0, "stop the program after this `duration`")
-	memory := f.Uint64("max-memory", 0, "`MiB` of code and writable memory that the program may have")
+	memory := f.Uint64("max-memory", 0, "`MiB` of code and writable memory that the program and what it starts may have")
 	outer := f.Bool("outer", false, "let the kernel confine this whole process too, with Landlock and seccomp")
 	noVerdicts := f.Bool("no-verdicts", false, "validate all code, and keep nothing about it: neither read nor write the verdicts in the cache directory")
-	threads := f.Int("max-threads", 0, "`number` of threads that it may have")
+	threads := f.Int("max-threads", 0, "`number` of threads that it, and each process that it starts, may have")
+	processes := f.Int("max-processes", defaultProcesses, "`number` of processes that there may be at once: itself and what it starts; 1: it can start none")
 	if code := parse(f, args); code >= 0 {
 		return code
 	}
@@ -109,8 +111,8 @@ func runMain(args []string) int {
 	c := halite.Config{
 		Program: f.Arg(0), Args: f.Args()[1:], Name: *name, Dir: *dir,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		Mounts:    []halite.Mount{{Guest: "/tmp"}},
-		MaxMemory: *memory << 20, MaxThreads: *threads,
+		Mounts:       []halite.Mount{{Guest: "/tmp"}},
+		MaxProcesses: *processes, MaxMemory: *memory << 20, MaxThreads: *threads,
 	}
 	switch *network {
 	case "", "none":
@@ -137,6 +139,7 @@ func runMain(args []string) int {
 		fail("run", err)
 		return statusRefused
 	}
+	shell(&c)
 	c.Env = environment(env)
 	var closeTrace func() error
 	if *traceFile != "" {
@@ -187,6 +190,25 @@ func installed(c *halite.Config) error {
 	c.Program = file
 	c.Mounts = append([]halite.Mount{{Guest: "/usr", Host: dir, ReadOnly: true}}, c.Mounts...)
 	return nil
+}
+
+// defaultProcesses is enough for a build or a test suite, and little for a fork bomb.
+const defaultProcesses = 64
+
+// shell gives programs that can start others a /bin/sh, which system() and popen()
+// want, if `halite port dash` has built one and no mount is in its place.
+func shell(c *halite.Config) {
+	if c.MaxProcesses <= 1 {
+		return
+	}
+	for _, m := range c.Mounts {
+		if g := path.Clean(m.Guest); g == "/" || g == "/bin" || g == "/bin/sh" {
+			return
+		}
+	}
+	if dir, file, _ := ports.Find("sh"); dir != "" {
+		c.Mounts = append(c.Mounts, halite.Mount{Guest: "/bin/sh", Host: file, ReadOnly: true})
+	}
 }
 
 // environment is what --env asks for, and a PATH, so that programs that want one

@@ -22,6 +22,7 @@ type mount struct {
 	fs       FS
 	readOnly bool
 	id       uint64
+	borrowed bool // of another namespace, which closes it
 }
 
 // New returns a namespace that has nothing but an empty root directory, which
@@ -49,12 +50,33 @@ func (n *Namespace) Mount(path string, fs FS, o MountOptions) error {
 	for i, old := range n.mounts {
 		if old.path == clean {
 			n.mounts[i] = m
-			return old.fs.Close()
+			return old.close()
 		}
 	}
 	n.mounts = append(n.mounts, m)
 	slices.SortStableFunc(n.mounts, func(a, b *mount) int { return len(b.path) - len(a.path) })
 	return nil
+}
+
+func (m *mount) close() error {
+	if m.borrowed {
+		return nil
+	}
+	return m.fs.Close()
+}
+
+// Clone returns a namespace with the same mounts, to which others can be added.
+// The file systems belong to the first namespace still, which must be closed last.
+func (n *Namespace) Clone() *Namespace {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	c := &Namespace{lastID: n.lastID}
+	for _, m := range n.mounts {
+		b := *m
+		b.borrowed = true
+		c.mounts = append(c.mounts, &b)
+	}
+	return c
 }
 
 // Close closes every mount.
@@ -63,7 +85,7 @@ func (n *Namespace) Close() error {
 	defer n.mu.Unlock()
 	var first error
 	for _, m := range n.mounts {
-		if err := m.fs.Close(); err != nil && first == nil {
+		if err := m.close(); err != nil && first == nil {
 			first = err
 		}
 	}

@@ -15,7 +15,7 @@ import (
 func Main(args []string) int {
 	flags := flag.NewFlagSet("halite port", flag.ContinueOnError)
 	flags.Usage = func() {
-		fmt.Fprint(flags.Output(), `usage: halite port [options] lua|lpeg|python|LIBRARY
+		fmt.Fprint(flags.Output(), `usage: halite port [options] lua|lpeg|dash|python|LIBRARY
 
 Builds a program for the sandbox from its Debian source package, unless that
 has been done, and prints the directory it is installed in. The libraries are
@@ -66,7 +66,7 @@ func build(ctx context.Context, name string, native Compiler, o Options) (string
 			return "", err
 		}
 		if name == "lpeg" || name != "lua" && c != MuslGCC {
-			return "", fmt.Errorf("%s is not built with %s: gcc and musl-gcc build lua, musl-gcc also python and the libraries", name, c)
+			return "", fmt.Errorf("%s is not built with %s: gcc and musl-gcc build lua, musl-gcc also dash, python and the libraries", name, c)
 		}
 	}
 	switch {
@@ -76,17 +76,19 @@ func build(ctx context.Context, name string, native Compiler, o Options) (string
 		return Lua(ctx, o)
 	case name == "lpeg":
 		return Lpeg(ctx, o)
+	case name == "dash":
+		return dash(c).ensure(ctx, o)
 	case name == "python":
 		return python(c).ensure(ctx, o)
 	case libraries[name] != nil:
 		return libraries[name](c).ensure(ctx, o)
 	}
-	return "", fmt.Errorf("no recipe for %q; there are lua, lpeg, python and the libraries bzip2, expat, libedit, libffi, ncurses, openssl, sqlite, xz, zlib", name)
+	return "", fmt.Errorf("no recipe for %q; there are lua, lpeg, dash, python and the libraries bzip2, expat, libedit, libffi, ncurses, openssl, sqlite, xz, zlib", name)
 }
 
 // programs are those of installed ports that have a name of their own.
 var programs = map[string]func(Compiler) *port{
-	"lua": lua, "python": python, "python3": python, "python3.11": python,
+	"lua": lua, "dash": dash, "sh": dash, "python": python, "python3": python, "python3.11": python,
 }
 
 // Find returns where the port that a program belongs to is installed, and the
@@ -109,6 +111,9 @@ func Find(program string) (dir, file string, known bool) {
 
 // PortOf is the name under which `halite port` builds the port of a program.
 func PortOf(program string) string {
+	if program == "sh" {
+		return "dash"
+	}
 	name, _, _ := strings.Cut(program, "3")
 	return name
 }

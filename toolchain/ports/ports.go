@@ -9,8 +9,7 @@
 // Lock order: the lock of a port, then that of another port that it needs,
 // then those of packages sysroot and debsrc.
 //
-// Not promised: every feature of a port. Processes (os.execute, subprocess)
-// do not exist in a domain.
+// Not promised: every feature of a port.
 package ports
 
 import (
