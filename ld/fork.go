@@ -3,14 +3,14 @@ package ld
 import "slices"
 
 // Fork makes a linker for a copy of the domain. copyDomain makes that copy, while
-// nothing is loaded or unloaded, and returns what the new linker works with, in
-// which Cage is the copy's. Of the threads only one goes on there: from, under the
+// nothing is loaded or unloaded, and changes what the new linker works with: Cage,
+// Open and Retire are the copy's. Of the threads only one goes on there: from, under the
 // number to. Constructors that others were running count as done in the copy.
-func (l *Linker) Fork(from, to int, copyDomain func() (Config, error)) (*Linker, error) {
+func (l *Linker) Fork(from, to int, copyDomain func(*Config) error) (*Linker, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	cfg, err := copyDomain()
-	if err != nil {
+	cfg := l.cfg
+	if err := copyDomain(&cfg); err != nil {
 		return nil, err
 	}
 	n := New(cfg)

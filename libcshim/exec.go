@@ -27,7 +27,7 @@ func sysExecveat(k *task, a *args) (int64, error) {
 }
 
 func (k *task) execve(dirfd, path, argv, envp uint64, flags int) (int64, error) {
-	if !k.p.tree.several() || k.p.cfg.Library || k.p.cfg.Invocable {
+	if !k.p.tree.several() || k.p.dom.Invocable() {
 		return 0, unix.ENOSYS
 	}
 	if flags&^(unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW) != 0 {

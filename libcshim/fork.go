@@ -70,16 +70,17 @@ func (k *task) fork() (pid int, err error) {
 		}
 	}
 	var thread *runtime.Thread
-	c.linker, err = p.linker.Fork(k.t.TID(), n.pid, func() (ld.Config, error) {
+	c.linker, err = p.linker.Fork(k.t.TID(), n.pid, func(cfg *ld.Config) error {
 		p.memory.mu.Lock()
 		defer p.memory.mu.Unlock()
 		c.memory.copyFrom(&p.memory)
 		if thread, err = k.t.Fork(c, n.pid); err != nil {
-			return ld.Config{}, err
+			return err
 		}
 		c.dom, c.main = thread.Domain(), thread
 		c.mem = c.dom.Memory()
-		return c.linkerConfig(), nil
+		cfg.Cage, cfg.Open, cfg.Retire = c.dom.Cage(), c.openLibrary, c.dom.Retire
+		return nil
 	})
 	if err != nil {
 		return 0, err

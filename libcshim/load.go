@@ -63,6 +63,15 @@ func (g *guestFile) Identity() any {
 	return [2]uint64{st.Dev, st.Ino}
 }
 
+// openLibrary is how the dynamic linker opens files.
+func (p *Process) openLibrary(path string) (ld.File, int64, error) {
+	f, err := openGuest(p.ns, p.dir(), path)
+	if err != nil {
+		return nil, 0, err
+	}
+	return f, f.size, nil
+}
+
 // load loads the program and prepares its first thread.
 func (p *Process) load() error {
 	f, err := openGuest(p.ns, p.dir(), p.cfg.Program)
@@ -78,9 +87,17 @@ func (p *Process) load() error {
 	if err != nil {
 		return err
 	}
-	cfg := p.linkerConfig()
-	cfg.HostSymbols = offered
-	p.linker = ld.New(cfg)
+	p.linker = ld.New(ld.Config{
+		Cage:              p.dom.Cage(),
+		Open:              p.openLibrary,
+		LibraryPath:       append(p.pathList("LD_LIBRARY_PATH", ":;"), p.cfg.LibraryPath...),
+		Preload:           append(p.pathList("LD_PRELOAD", ": "), p.cfg.Preload...),
+		ThreadPointerDisp: engine.ThreadPointerDisp(),
+		Trace:             p.cfg.LinkTrace,
+		HostSymbols:       offered,
+		Retire:            p.dom.Retire,
+		Verdicts:          p.cfg.Verdicts,
+	})
 	load := p.linker.LoadProgram
 	if p.cfg.Library {
 		load = p.linker.LoadLibrary
@@ -102,26 +119,6 @@ func (p *Process) load() error {
 	t.Local = &task{p: p, t: t, name: baseName(p.exe)}
 	p.main = t
 	return nil
-}
-
-// linkerConfig is what the dynamic linker works with.
-func (p *Process) linkerConfig() ld.Config {
-	return ld.Config{
-		Cage: p.dom.Cage(),
-		Open: func(path string) (ld.File, int64, error) {
-			f, err := openGuest(p.ns, p.dir(), path)
-			if err != nil {
-				return nil, 0, err
-			}
-			return f, f.size, nil
-		},
-		LibraryPath:       append(p.pathList("LD_LIBRARY_PATH", ":;"), p.cfg.LibraryPath...),
-		Preload:           append(p.pathList("LD_PRELOAD", ": "), p.cfg.Preload...),
-		ThreadPointerDisp: engine.ThreadPointerDisp(),
-		Trace:             p.cfg.LinkTrace,
-		Retire:            p.dom.Retire,
-		Verdicts:          p.cfg.Verdicts,
-	}
 }
 
 // pathList is a variable of the guest's environment that the dynamic linker

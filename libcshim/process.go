@@ -219,11 +219,12 @@ func (n *node) newImage(cfg Config, ns *namespace.Namespace) *Process {
 
 // newDomain gives it an empty sandbox, of its program's ABI.
 func (p *Process) newDomain() error {
-	classic := isClassic(&p.cfg, p.ns)
+	cfg := &p.cfg
+	classic := isClassic(cfg, p.ns)
 	dom, err := runtime.NewDomain(runtime.Config{
-		MaxMemory: p.cfg.MaxMemory, MaxThreads: p.cfg.MaxThreads, ControlStackSize: p.cfg.ControlStackSize,
-		Personality: p, Invocable: p.cfg.Invocable || p.cfg.Library, FirstThread: p.node.pid, Budget: p.tree.budget,
-		Classic: classic,
+		MaxMemory: cfg.MaxMemory, MaxThreads: cfg.MaxThreads, ControlStackSize: cfg.ControlStackSize,
+		Personality: p, Invocable: cfg.Invocable || cfg.Library,
+		Classic: classic, FirstThread: p.node.pid, Budget: p.tree.budget,
 	})
 	if err != nil {
 		return err

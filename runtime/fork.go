@@ -46,3 +46,6 @@ func (t *Thread) Fork(personality Personality, pid int) (*Thread, error) {
 	}
 	return n, nil
 }
+
+// Invocable reports whether threads of the guest may wait for calls of the host.
+func (d *Domain) Invocable() bool { return d.cfg.Invocable }
