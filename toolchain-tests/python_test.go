@@ -62,8 +62,9 @@ func TestPythonCommand(t *testing.T) {
 		{"-c|import sys; print(sys.flags.isolated, sys.platform, sys.maxsize)", "", 0, `^0 linux 9223372036854775807\n$`, "^$"},
 		{"-I|-S|-c|pass", "", 0, "^$", "^$"},
 		{"missing.py", "", 2, "^$", "can't open file '/job/missing.py'"},
-		{"-c|import subprocess; subprocess.run(['ls'])", "", 1, "^$", "Function not implemented|not implemented"},
-		{"-c|import os; os.fork()", "", 1, "^$", "OSError: .*Function not implemented"},
+		{"-c|import subprocess; subprocess.run(['ls'])", "", 1, "^$", "FileNotFoundError: .*'ls'"},
+		{"-c|import subprocess, sys; print(subprocess.check_output([sys.executable, '-I', '-S', '-c', 'print(6 * 7)']))", "", 0, `^b'42\\n'\n$`, "^$"},
+		{"-c|import os; pid = os.fork(); pid or os._exit(7); print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))", "", 0, "^7\n$", "^$"},
 		{"-c|import socket; socket.socket()", "", 1, "^$", "PermissionError: .*Permission denied"},
 		{"-c|import urllib.request; urllib.request.urlopen('http://localhost/')", "", 1, "^$", "URLError"},
 	} {
