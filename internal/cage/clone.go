@@ -177,7 +177,7 @@ func (cp *copier) contents(e *interval) error {
 			}
 			lo, size := at+i*PageSize, (end-i)*PageSize
 			to := cp.to.base + uintptr(lo)
-			// All at once is a third of what page faults cost. Older kernels say no.
+			// All at once costs less than half of one page fault each. Older kernels say no.
 			_ = madvise(to, size, unix.MADV_POPULATE_WRITE)
 			if err := cp.mem.Read(uint32(lo), hostView(to, size)); err != nil {
 				return err
