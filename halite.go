@@ -30,6 +30,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/halite-run/halite/imc"
 	"github.com/halite-run/halite/internal/outer"
@@ -120,6 +121,14 @@ type Config struct {
 	MaxThreads int    // of each process; 0: 4096
 	MaxFiles   int    // open descriptors of each process; 0: 1024
 	StackSize  int    // bytes of the first thread's stack; 0: 8 MiB
+	// MaxCPU bounds the processor time of the guest code of all processes; when it is
+	// used up they end, with a CPULimitError. It is counted in slices of some
+	// milliseconds. 0: no bound.
+	MaxCPU time.Duration
+	// MaxOutput bounds the bytes on Stdout and Stderr together; a program that writes
+	// more ends with an OutputLimitError, and what it has started ends too. Both are pipes to the guest then, never a
+	// terminal or a file. 0: no bound.
+	MaxOutput int64
 
 	// VerdictCache is a directory of the host in which it is kept which code was
 	// found safe, so that the next process need not validate it again; "" is none.
@@ -160,6 +169,16 @@ type Port = libcshim.Port
 // A Process is a loaded program that has not run yet.
 type Process = libcshim.Process
 
+// Stats are figures about a process (Process.Stats).
+type Stats = runtime.Stats
+
+// A CPULimitError is the end of a domain that has used Config.MaxCPU, an
+// OutputLimitError of one that has written more than Config.MaxOutput.
+type (
+	CPULimitError    = runtime.CPULimitError
+	OutputLimitError = libcshim.OutputLimitError
+)
+
 // New validates, loads and links a program. The caller must Close the process,
 // whether it Runs it or not.
 func New(c Config) (*Process, error) { return newProcess(c, false) }
@@ -175,6 +194,7 @@ func newProcess(c Config, library bool) (*Process, error) {
 		Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr, Ports: c.Ports, Descriptors: c.Descriptors, Network: c.Network,
 		Trace: c.Trace, LinkTrace: c.LinkTrace,
 		MaxProcesses: c.MaxProcesses, MaxMemory: c.MaxMemory, MaxThreads: c.MaxThreads, MaxFiles: c.MaxFiles, StackSize: c.StackSize,
+		MaxCPU: c.MaxCPU, MaxOutput: c.MaxOutput,
 		Library: library, Functions: functions, Callers: c.Callers, Invocable: c.Invocable,
 	}
 	if cfg.Verdicts, err = verdictsOf(&c); err != nil {

@@ -30,6 +30,9 @@ int main(int argc, char **argv)
 	if (!strcmp(argv[1], "loop"))
 		for (;;)
 			__asm__ volatile("");
+	if (!strcmp(argv[1], "flood"))
+		for (;;)
+			puts("0123456789"), fputs("0123456789", stderr);
 	if (!strcmp(argv[1], "fault"))
 		*(volatile int *)16 = 1;
 	if (!strcmp(argv[1], "memory"))
@@ -148,6 +151,21 @@ func TestRunEnds(t *testing.T) {
 		t.Errorf("malloc up to the limit: %v, %v", status, err)
 	}
 	c.MaxMemory = 0
+
+	var cpu *halite.CPULimitError
+	c.Args, c.MaxCPU = []string{"loop"}, 50*time.Millisecond
+	if status, err := halite.Run(context.Background(), c); !errors.As(err, &cpu) || status.Status() != 128+24 {
+		t.Errorf("a loop with a limit of processor time: %v, %v", status, err)
+	}
+	c.MaxCPU = 0
+
+	var output *halite.OutputLimitError
+	var stdout, stderr bytes.Buffer
+	c.Args, c.MaxOutput, c.Stdout, c.Stderr = []string{"flood"}, 100_000, &stdout, &stderr
+	if status, err := halite.Run(context.Background(), c); !errors.As(err, &output) || status.Status() != 128+25 || stdout.Len()+stderr.Len() != 100_000 {
+		t.Errorf("output without end: %v, %v, %d and %d bytes", status, err, stdout.Len(), stderr.Len())
+	}
+	c.MaxOutput, c.Stdout, c.Stderr = 0, nil, nil
 
 	for _, bad := range []struct {
 		config halite.Config

@@ -567,6 +567,54 @@ func TestCallers(t *testing.T) {
 	wg.Wait()
 }
 
+// TestSuspend: while a library is suspended no call of it begins or goes on.
+func TestSuspend(t *testing.T) {
+	c := config(t, "liblibrary.so")
+	c.Callers = 4
+	lib := load(t, c)
+	add, _ := lib.Func("add")
+	var calls atomic.Int64
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if r, err := add.Call(context.Background(), halite.Int(i), halite.Int(1)); err != nil || r.Int32() != int32(i+1) {
+					t.Error(r.Int32(), err)
+					return
+				}
+				calls.Add(1)
+			}
+		})
+	}
+	for range 50 {
+		if err := lib.Process().Suspend(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		// Those that had come back from the guest may still be counted.
+		time.Sleep(time.Millisecond)
+		before := calls.Load()
+		time.Sleep(time.Millisecond)
+		if n := calls.Load() - before; n > 8 {
+			t.Errorf("%d calls of a suspended library", n)
+		}
+		lib.Process().Resume()
+		for calls.Load() == before {
+			time.Sleep(10 * time.Microsecond)
+		}
+	}
+	close(stop)
+	wg.Wait()
+	if s := lib.Process().Stats(); s.Threads < 2 || s.Memory == 0 || s.CPU != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestExit(t *testing.T) {
 	c := config(t, "liblibrary.so")
 	var out bytes.Buffer

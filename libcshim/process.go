@@ -78,6 +78,12 @@ type Config struct {
 	MaxFiles         int // descriptors, 0 = 1024
 	StackSize        int // of the first thread's data stack, 0 = 8 MiB
 	ControlStackSize int // of each thread, 0 = the runtime's default
+	// MaxCPU bounds the processor time of the guest code of all processes, see
+	// runtime.CPUBudget; 0 means no bound.
+	MaxCPU time.Duration
+	// MaxOutput bounds the bytes written to Stdout and Stderr together; who writes
+	// more is ended with an OutputLimitError. They are pipes then, never a terminal or a file. 0 means no bound.
+	MaxOutput int64
 
 	// LibraryPath, Preload and LinkTrace are handed to the dynamic linker, after
 	// what LD_LIBRARY_PATH and LD_PRELOAD in Env say.
@@ -224,7 +230,7 @@ func (p *Process) newDomain() error {
 	dom, err := runtime.NewDomain(runtime.Config{
 		MaxMemory: cfg.MaxMemory, MaxThreads: cfg.MaxThreads, ControlStackSize: cfg.ControlStackSize,
 		Personality: p, Invocable: cfg.Invocable || cfg.Library,
-		Classic: classic, FirstThread: p.node.pid, Budget: p.tree.budget,
+		Classic: classic, FirstThread: p.node.pid, Budget: p.tree.budget, CPU: p.tree.cpu,
 	})
 	if err != nil {
 		return err
@@ -314,7 +320,7 @@ func (p *Process) openStdio() error {
 			if err != nil {
 				return fmt.Errorf("libcshim: descriptor %d: %w", fd, err)
 			}
-			if h.isTerminal() {
+			if h.isTerminal() && p.cfg.MaxOutput <= 0 {
 				flags = unix.O_RDWR
 			}
 			f = h
@@ -384,6 +390,9 @@ func (p *Process) nullDevice() (namespace.File, error) {
 
 // terminal is /dev/tty: the first of the standard streams that is one.
 func (p *Process) terminal() namespace.File {
+	if p.cfg.MaxOutput > 0 {
+		return nil // a way around it
+	}
 	for _, s := range []any{p.cfg.Stdin, p.cfg.Stdout, p.cfg.Stderr} {
 		if f, ok := s.(*os.File); ok && f != nil {
 			h, err := newHostStream(f, p.cfg.Identity)

@@ -125,6 +125,12 @@ func (p *Process) limit(resource int) (soft, hard uint64, err error) {
 			return p.cfg.MaxMemory, p.cfg.MaxMemory, nil
 		}
 		return infinity, infinity, nil
+	case unix.RLIMIT_CPU:
+		if p.cfg.MaxCPU > 0 {
+			s := uint64((p.cfg.MaxCPU + time.Second - 1) / time.Second)
+			return s, s, nil
+		}
+		return infinity, infinity, nil
 	case unix.RLIMIT_CORE:
 		return 0, 0, nil
 	case unix.RLIMIT_NPROC:

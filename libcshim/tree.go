@@ -22,6 +22,7 @@ import (
 type tree struct {
 	max    int // processes at once, those that nobody has waited for included
 	budget *cage.Budget
+	cpu    *runtime.CPUBudget
 	ns     *namespace.Namespace // of the first process; the others have copies
 	ids    namespace.Identity
 	tracer *tracer
@@ -85,6 +86,10 @@ func startTree(cfg *Config) *tree {
 	if t.max > 1 && cfg.MaxMemory != 0 {
 		t.budget = cage.NewBudget(cfg.MaxMemory)
 	}
+	if cfg.MaxCPU > 0 {
+		t.cpu = runtime.NewCPUBudget(cfg.MaxCPU)
+	}
+	limitOutput(cfg, t)
 	files := cfg.MaxFiles
 	if files <= 0 {
 		files = defaultMaxFiles

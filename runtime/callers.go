@@ -20,7 +20,8 @@ type callers struct {
 	mu      sync.Mutex
 	idle    []*Thread
 	queue   []chan *Thread
-	max     int // that may be made
+	handed  map[*Thread]bool // given to who was in queue, who has not looked yet
+	max     int              // that may be made
 	made    int
 	starter *Thread // makes them; it is not called otherwise
 	add     func(t *Thread) error
@@ -46,6 +47,7 @@ func (c *callers) offer(t *Thread) {
 			c.starter = t
 			c.mu.Unlock()
 			c.settle()
+			c.d.suspension.settled()
 			return
 		}
 		c.mu.Unlock()
@@ -65,6 +67,7 @@ func (c *callers) put(t *Thread) {
 	if c.waiting.Load() != 0 || c.d.ended() {
 		c.settle()
 	}
+	c.d.suspension.settled()
 }
 
 // settle gives waiting threads to waiting goroutines; in a domain that has ended it
@@ -99,10 +102,27 @@ func (c *callers) settle() {
 		if t == nil {
 			return
 		}
-		c.queue[0] <- t // has room for one
-		c.queue = c.queue[1:]
-		c.waiting.Add(-1)
+		c.handLocked(t)
 	}
+}
+
+// handLocked gives a thread to the first in queue.
+func (c *callers) handLocked(t *Thread) {
+	if c.handed == nil {
+		c.handed = map[*Thread]bool{}
+	}
+	c.handed[t] = true
+	c.queue[0] <- t // has room for one
+	c.queue = c.queue[1:]
+	c.waiting.Add(-1)
+}
+
+// received is what the other side does with it.
+func (c *callers) received(t *Thread) *Thread {
+	c.mu.Lock()
+	delete(c.handed, t)
+	c.mu.Unlock()
+	return t
 }
 
 func (c *callers) takeLocked() *Thread {
@@ -142,9 +162,7 @@ func (c *callers) take(ctx context.Context, wait bool) (*Thread, error) {
 	c.waiting.Add(1)
 	// One that came after we looked, but before it could see us.
 	if t := c.takeLocked(); t != nil {
-		c.queue[0] <- t
-		c.queue = c.queue[1:]
-		c.waiting.Add(-1)
+		c.handLocked(t)
 	}
 	c.mu.Unlock()
 	if grow {
@@ -161,7 +179,7 @@ func (c *callers) take(ctx context.Context, wait bool) (*Thread, error) {
 	}
 	select {
 	case t := <-mine:
-		return t, nil
+		return c.received(t), nil
 	case <-ctx.Done():
 		c.cancel(mine)
 		return nil, context.Cause(ctx)
@@ -184,13 +202,14 @@ func (c *callers) cancel(mine chan *Thread) {
 	c.mu.Unlock()
 	select {
 	case t := <-mine:
-		c.put(t)
+		c.put(c.received(t))
 	default:
 	}
 }
 
 // grow has the starter make a thread, which offers itself when it is ready.
 func (c *callers) grow(ctx context.Context) error {
+	defer c.d.suspension.settled()
 	c.adding.Lock()
 	defer c.adding.Unlock()
 	c.mu.Lock()

@@ -31,9 +31,30 @@
 //
 // # Lock order
 //
-// Domain.mu, then futex buckets in ascending order, then Thread.mu. Nothing of
-// the engine or of a Personality is called with a bucket lock held, except
-// Thread.Unpark.
+// Locks are taken in this order, and none of those in a line with another of it
+// unless said:
+//
+//  1. dyncode.Region's and ld.Linker's own, which deletions of code are made under
+//  2. callContext.mu: held during a nested call of the host, one context inside
+//     of another
+//  3. callers.adding: held while the starter runs guest code to make a thread
+//  4. cpuClock.mu, the only one that is the process's; hostFuncs.mu, which nothing
+//     is taken under
+//  5. callers.mu; Domain.mu
+//  6. retirements.mu and suspension.mu, both under Domain.mu or alone
+//  7. futex buckets in ascending order
+//  8. Thread.mu, then the engine's and the parker's
+//
+// Nothing of the engine or of a Personality is called with a bucket lock held,
+// except Thread.Unpark; and no Personality, no Go function of the host and no guest
+// code with any but 1 to 3.
+//
+// # Suspension
+//
+// Suspend stops a domain's threads in front of their next entry of the guest. A
+// thread stands still when it has said so (suspension.hold), is between calls of the
+// host (Thread.idle) or waits for one (callers). It is kicked before that is looked
+// at: what moves again meets the gate.
 //
 // # Not promised
 //

@@ -38,6 +38,9 @@ type Config struct {
 	// Invocable lets threads of the guest wait for calls of the host
 	// (return_and_wait).
 	Invocable bool
+	// CPU bounds the processor time of guest code; nil means no bound, and that it is
+	// not counted.
+	CPU *CPUBudget
 }
 
 const (
@@ -65,13 +68,16 @@ type Domain struct {
 	host    hostFuncs
 	callers callers
 
-	retiring retirements
-	dyncode  dynamicCode
-	classic  classicState
+	retiring   retirements
+	dyncode    dynamicCode
+	classic    classicState
+	suspension suspension
+	cpu        cpuAccount
 
 	mu       sync.Mutex
 	threads  map[int]*Thread
 	lastTID  int
+	started  int   // threads there ever were
 	leader   int32 // exit code of the first thread, if it left by itself
 	ending   *Ending
 	isClosed bool
@@ -143,6 +149,9 @@ func newDomain(cfg Config, c *cage.Cage) *Domain {
 	}
 	d.futexes.init()
 	d.callers.d = d
+	if cfg.CPU != nil {
+		clock.watch(d)
+	}
 	return d
 }
 
@@ -242,6 +251,7 @@ func (d *Domain) Close() error {
 	}
 	d.isClosed = true
 	d.mu.Unlock()
+	clock.forget(d)
 	return d.cage.Close()
 }
 
@@ -287,6 +297,10 @@ func (d *Domain) register(t *Thread) error {
 	}
 	t.tid = d.lastTID
 	d.threads[t.tid] = t
+	d.started++
+	if d.suspension.active.Load() {
+		t.attention.Store(true)
+	}
 	return nil
 }
 
@@ -309,6 +323,7 @@ func (d *Domain) unregister(t *Thread) {
 		close(d.gone)
 	}
 	d.mu.Unlock()
+	d.suspension.settled()
 	if last && !ended && !t.host {
 		d.End(Ending{Code: int(leader) & 0xff})
 	}

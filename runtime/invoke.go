@@ -171,6 +171,7 @@ func (t *Thread) back(o *outer, depth int) {
 	t.saved = t.saved[:o.states]
 	if depth == 0 {
 		t.idle.Store(true)
+		t.d.suspension.settled()
 	}
 }
 

@@ -54,6 +54,7 @@ type Thread struct {
 
 	futex futexWaiter
 	tls2  uint32 // NaCl's second thread-local word, of the halite ABI
+	seen  sample // by the clock of processor time
 
 	classic classicThread
 
@@ -290,6 +291,7 @@ func (t *Thread) attend() {
 		return
 	}
 	t.d.retiring.answer(t)
+	t.d.suspension.hold(t)
 	t.d.person.Attention(t)
 }
 

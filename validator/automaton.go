@@ -211,7 +211,7 @@ func (m *maker) opcode(gs bool, page, rex, op int) uint16 {
 	}
 	// There is no ModRM byte, so the entries are all the same.
 	e := entries[0]
-	if gs && e&(xUseless|xSegment) != 0 || e&uint32(rexBits<<eREX) != 0 {
+	if gs || e&uint32(rexBits<<eREX) != 0 {
 		return rowSlow
 	}
 	state := m.tails[thenAny][e>>eImm&15]
@@ -252,7 +252,7 @@ func (m *maker) modrm(entries []uint32, gs bool, rex int, someNeed bool) (r row)
 			zx, field = b&7|rex<<3&8, xRmSP
 		}
 		then := thenAny
-		if m.abi == Classic && (zx == regSP || zx == regBP) && e&eUnit == 0 {
+		if (zx == regSP || zx == regBP) && e&eUnit == 0 {
 			then = thenSP + zx - regSP
 			x &^= field
 			zx = noReg

@@ -104,27 +104,18 @@ func newHeads(abi ABI) *heads {
 						}
 					}
 					if opmap == 0 {
-						switch {
-						case op == 0x83 && prefix == 0 && w == 0:
+						if op == 0x83 && prefix == 0 && w == 0 {
 							g[4] |= eUnit
-						case isNotOpcode(abi, op):
-							g = slow
-						}
-						if abi != Halite && prefix != 0 && cell>>14 == 0 {
-							g = slow // may be padding, or a repetition
 						}
 						if abi == Classic && op&^2 == 0x89 && prefix == 0 && w == 0 {
 							for i := range 8 {
 								g[i] |= xUseless // may begin a string unit
 							}
 						}
-						if abi != Halite && op == 0x90 {
+						if abi != Halite && op == 0x90 && prefix < 2 {
 							// A nop, with 66 another; with REX it depends.
-							g = slow
-							if prefix < 2 {
-								for i := range g {
-									g[i] = 8 << eREX
-								}
+							for i := range g {
+								g[i] = 8 << eREX
 							}
 						}
 					}
@@ -134,15 +125,6 @@ func newHeads(abi ABI) *heads {
 		}
 	}
 	return t
-}
-
-// isNotOpcode names the bytes that step treats specially.
-func isNotOpcode(abi ABI, op int) bool {
-	switch op {
-	case 0x0f, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xc4, 0xc5, 0xf0, 0xf2, 0xf3:
-		return true
-	}
-	return abi != X86_32 && op&0xf0 == 0x40
 }
 
 // factsOf makes a word of facts.

@@ -99,6 +99,8 @@ func runMain(args []string) int {
 	memory := f.Uint64("max-memory", 0, "`MiB` of code and writable memory that the program and what it starts may have")
 	outer := f.Bool("outer", false, "let the kernel confine this whole process too, with Landlock and seccomp")
 	noVerdicts := f.Bool("no-verdicts", false, "validate all code, and keep nothing about it: neither read nor write the verdicts in the cache directory")
+	cpu := f.Duration("max-cpu", 0, "processor `time` that the code of the program and of what it starts may use, such as 2s")
+	output := f.Int64("max-output", 0, "`bytes` that they may write to standard output and standard error, which are no terminal then")
 	threads := f.Int("max-threads", 0, "`number` of threads that it, and each process that it starts, may have")
 	processes := f.Int("max-processes", defaultProcesses, "`number` of processes that there may be at once: itself and what it starts; 1: it can start none")
 	if code := parse(f, args); code >= 0 {
@@ -113,6 +115,7 @@ func runMain(args []string) int {
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Mounts:       []halite.Mount{{Guest: "/tmp"}},
 		MaxProcesses: *processes, MaxMemory: *memory << 20, MaxThreads: *threads,
+		MaxCPU: *cpu, MaxOutput: *output,
 	}
 	switch *network {
 	case "", "none":

@@ -118,6 +118,7 @@ func newContext(base uintptr, o ContextOptions) (*Context, error) {
 	}
 	k.base = base
 	k.tid = noThread
+	k.reason = reasonTurnBack
 	k.xmask = machine.xmask
 	k.env = [8]uint32{hostFCW, 0, 0xffff}
 	k.ctlTop = b.top()
@@ -297,6 +298,17 @@ func (c *Context) Interrupt() {
 		reinstall() // in vain if the signal is ignored, and so is kick
 		kick(tid)
 	}
+}
+
+// Running returns the OS thread on which the guest is executed at this moment,
+// false if it is not. Safe from any goroutine.
+func (c *Context) Running() (tid int, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || atomic.LoadUint32(&c.core.reason) != reasonNone {
+		return 0, false
+	}
+	return int(atomic.LoadUint64(&c.core.tid)), true
 }
 
 // ClearInterrupt takes Interrupt back.

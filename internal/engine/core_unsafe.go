@@ -25,7 +25,7 @@ type core struct {
 
 	intr   uint32 // set by Interrupt; an entry that sees it turns back
 	mode   uint32 // how to go on: modeCall...
-	reason uint32 // why enter returned: reasonCall...
+	reason uint32 // why enter returned: reasonCall...; reasonNone while the guest runs
 	slot   uint32 // trampoline that was called
 	tp     uint32 // guest thread pointer
 	tp2    uint32 // second one, of the classic ABI: one word of %fs holds both

@@ -18,6 +18,7 @@ TEXT ENTER, NOSPLIT|NOFRAME, $0-8
 	MOVQ	c+0(FP), AX
 	MOVQ	SP, core_hostSP(AX)
 	MOVQ	BP, core_hostBP(AX)
+	MOVL	$const_reasonNone, core_reason(AX)	// see Running
 	MOVQ	core_entry(AX), CX
 	MOVQ	CX, F_ENTRY(FS)
 	MOVQ	core_tp(AX), CX

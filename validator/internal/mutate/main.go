@@ -224,6 +224,9 @@ var equivalent = map[string]string{
 	"rewrite.go without !data16":                                                  "the result is validated again",
 	"rewrite.go without op == 0xc3 && !data16":                                    "the result is validated again",
 	"rewrite.go without op == 0xc3":                                               "the result is validated again",
+	"automaton.go without len(padding) > 0":                                       "a row in front of no sequence leads to rowSlow",
+	"automaton.go without someNeed && e&eNeed != 0":                               "there is no such group",
+	"automaton.go without e&eNeed != 0":                                           "there is no such group",
 	"automaton.go no return rowSlow // none is known":                             "there is no such form",
 	"automaton.go without labels > 1 || e>>eZx&3 == 1":                            "likewise",
 	"automaton.go without labels > 1":                                             "likewise",
@@ -231,6 +234,8 @@ var equivalent = map[string]string{
 	"automaton.go without e>>eZx&3 == 2":                                          "likewise",
 	"nacl.go no return n, broken if vvvv":                                         "classic accepts no instruction that writes a general register by VEX.vvvv",
 }
+
+var assignment = regexp.MustCompile(`^([\w.,\[\]/% ]+?) ([|&^]*)= (.*)$`)
 
 // What makes one side of a condition count for nothing, and still be there for the
 // compiler: x || false && (y), x && (true || (y)).
@@ -259,8 +264,12 @@ func operators(file, src string) ([]mutant, error) {
 			continue // constant, without which nothing is left
 		}
 		to := "_ = 0"
-		if lhs, rhs, ok := strings.Cut(what, "= "); ok && (file == "fast.go" || file == "automaton.go") {
-			to = "_" + strings.Repeat(", _", strings.Count(lhs, ",")) + " = " + rhs // or what it uses is not used
+		if a := assignment.FindStringSubmatch(what); a != nil && (file == "fast.go" || file == "automaton.go" || file == "heads.go") {
+			// What it uses stays used.
+			to = "_" + strings.Repeat(", _", strings.Count(a[1], ",")) + " = " + a[3]
+			if a[2] == "|" {
+				to = a[1] + " |= 0"
+			}
 		}
 		switch {
 		case strings.HasPrefix(what, "return false"):
