@@ -64,7 +64,7 @@ type space struct {
 	n     int
 	every int // a short test tries one in so many
 	nth   func(b []byte, i int) []byte
-	vast  bool // too many for a long test, too
+	vast  bool // too many for a long test, too, also of the short ones
 }
 
 // spaces are: every legacy prefix with every opcode of the four maps and every
@@ -108,9 +108,9 @@ func spaces(abi validator.ABI) []space {
 }
 
 // visit calls f with some members of all spaces, the same ones each time: one in
-// space.every times thin. Where HALITE_ORACLE is set it is all of the spaces that
-// are not vast, and so every form of up to four bytes that differs in prefixes,
-// opcode or ModRM byte, and a hundred times as many of the others.
+// space.every times thin. Where HALITE_ORACLE is set it is every member of up to
+// four bytes of the spaces that are not vast, that is all that differ in prefixes, opcode or ModRM
+// byte, and a hundred times as many of the others.
 func visit(t *testing.T, abi validator.ABI, thin int, f func(code []byte)) {
 	if testing.Short() {
 		thin *= 10
@@ -118,21 +118,24 @@ func visit(t *testing.T, abi validator.ABI, thin int, f func(code []byte)) {
 	var b [16]byte
 	for _, s := range spaces(abi) {
 		n := s.n / (s.every * thin)
-		switch {
-		case long(t) == 0:
-		case s.vast:
+		if long(t) > 0 {
 			n = min(s.n, 100*n)
-		default:
+		}
+		exhaustive := long(t) > 0 && !s.vast
+		if exhaustive {
 			for i := range s.n {
-				f(s.nth(b[:0], i))
+				if code := s.nth(b[:0], i); len(code) <= 4 {
+					f(code)
+				}
 			}
-			continue
 		}
 		// A stride near the golden ratio of the size visits no corner twice before
 		// the others.
 		stride := int(float64(s.n)*0.6180339887) | 1
 		for i, k := 0, 0; k < n; k++ {
-			f(s.nth(b[:0], i))
+			if code := s.nth(b[:0], i); !exhaustive || len(code) > 4 {
+				f(code)
+			}
 			i = (i + stride) % s.n
 		}
 	}

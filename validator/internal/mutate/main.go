@@ -205,6 +205,8 @@ var equivalent = map[string]string{
 	"nacl.go without (m == 0xf6 || m == 0xff)":                                    "all bytes of the unit are looked at again",
 	"nacl.go without op&^2 == 0x89":                                               "likewise",
 	"nacl.go without op&^2 == 0x89 && (m == 0xf6 || m == 0xff)":                   "likewise",
+	"nacl.go without op <= 0xaf":                                                  "no other instruction has a repetition among its flags",
+	"nacl.go without pfx&^pREX != pHint":                                          "the pages of the other prefixes hold no branches",
 	"nacl.go without pfx&^pREX == 0":                                              "with REX.W, mov takes no other prefix",
 	"nacl.go without x == p66":                                                    "no instruction that takes lock takes another prefix but 66",
 	"replace.go no starts |= ^uint32(0) << p":                                     "behind an error that is reported already",
