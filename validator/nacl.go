@@ -433,7 +433,7 @@ func (c *checker) decodeNaCl(p, zx uint) (uint, ruleID) {
 		case verdictOff:
 			return n, ruleMasked
 		case verdictSequence:
-			c.maskedStore = c.sequence && op == 0xf7 && !mem
+			c.maskedStore = c.sequence && op == 0xf7 // which has no memory form
 			if !c.maskedStore {
 				return n, why
 			}
