@@ -11,7 +11,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 RACE := ./internal/cage/... ./internal/engine/... ./internal/safemem/... ./runtime/... ./libcshim/... ./imc/... ./loader/... ./ld/... .
 FUZZTIME ?= 10s
 
-.PHONY: all build setup sysroot demo python python-tests test check unit race e2e fuzz fuzz-short soak bench bench-python clean
+.PHONY: bench-calls all build setup sysroot demo python python-tests test check unit race e2e fuzz fuzz-short soak bench bench-python clean
 
 all: build
 
@@ -78,6 +78,10 @@ bench: sysroot
 
 bench-python: python
 	cd bench && $(GO) run ./cmd/python
+
+# what a call costs, against cgo, WebAssembly and a process
+bench-calls: sysroot
+	cd bench && CGO_ENABLED=0 $(GO) run ./cmd/calls -domains 1000
 
 clean:
 	rm -rf bin

@@ -14,19 +14,20 @@ import (
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/halite-run/halite/bench"
 	"github.com/halite-run/halite/imc"
 )
 
 const small, large = 64, 64 << 10
 
-var lines = []line{
-	{"a message of 64 bytes, in the process", "≤ 300 ns", []func() (*contestant, error){messageMemory, messageChannel}},
-	{"a round trip of 64 bytes, in the process", "", []func() (*contestant, error){pingMemory, pingChannel}},
-	{"a call of 64 bytes, in the process", "≤ 1 µs", []func() (*contestant, error){callMemory, rpcMemory, grpcMemory}},
-	{"a call of 64 bytes that can be cancelled, in the process", "≤ 1 µs", []func() (*contestant, error){callCancellable, grpcCancellable}},
-	{"a round trip of 64 bytes, to another process", "≤ 1.3 times the raw one", []func() (*contestant, error){pingKernel(small), pingRaw(small)}},
-	{"a round trip of 64 KiB, to another process", "", []func() (*contestant, error){pingKernel(large), pingRaw(large)}},
-	{"a call of 64 bytes, to another process", "", []func() (*contestant, error){callKernel, rpcKernel, grpcKernel}},
+var lines = []bench.Line{
+	{Name: "a message of 64 bytes, in the process", Target: "≤ 300 ns", Start: []func() (*bench.Contestant, error){messageMemory, messageChannel}},
+	{Name: "a round trip of 64 bytes, in the process", Target: "", Start: []func() (*bench.Contestant, error){pingMemory, pingChannel}},
+	{Name: "a call of 64 bytes, in the process", Target: "≤ 1 µs", Start: []func() (*bench.Contestant, error){callMemory, rpcMemory, grpcMemory}},
+	{Name: "a call of 64 bytes that can be cancelled, in the process", Target: "≤ 1 µs", Start: []func() (*bench.Contestant, error){callCancellable, grpcCancellable}},
+	{Name: "a round trip of 64 bytes, to another process", Target: "≤ 1.3 times the raw one", Start: []func() (*bench.Contestant, error){pingKernel(small), pingRaw(small)}},
+	{Name: "a round trip of 64 KiB, to another process", Target: "", Start: []func() (*bench.Contestant, error){pingKernel(large), pingRaw(large)}},
+	{Name: "a call of 64 bytes, to another process", Target: "", Start: []func() (*bench.Contestant, error){callKernel, rpcKernel, grpcKernel}},
 }
 
 var children = map[string]func(f *os.File) error{
@@ -98,10 +99,10 @@ var errShort = errors.New("the answer is not what was sent")
 
 // In the process.
 
-func messageMemory() (*contestant, error) {
+func messageMemory() (*bench.Contestant, error) {
 	x, y := imc.NewDataPair()
 	data := make([]byte, small)
-	return &contestant{name: "imc", close: func() { x.Close(); y.Close() }, run: func(n int) error {
+	return &bench.Contestant{Name: "imc", Close: func() { x.Close(); y.Close() }, Run: func(n int) error {
 		done := make(chan error)
 		go func() {
 			for range n {
@@ -121,10 +122,10 @@ func messageMemory() (*contestant, error) {
 	}}, nil
 }
 
-func messageChannel() (*contestant, error) {
+func messageChannel() (*bench.Contestant, error) {
 	ch := make(chan []byte, 128)
 	data := make([]byte, small)
-	return &contestant{name: "a Go channel of copies", close: func() {}, run: func(n int) error {
+	return &bench.Contestant{Name: "a Go channel of copies", Close: func() {}, Run: func(n int) error {
 		done := make(chan bool)
 		go func() {
 			for range n {
@@ -159,13 +160,13 @@ func ping(s imc.Socket, size int) func(n int) error {
 	}
 }
 
-func pingMemory() (*contestant, error) {
+func pingMemory() (*bench.Contestant, error) {
 	x, y := imc.NewDataPair()
 	go echo(y)
-	return &contestant{name: "imc", close: func() { x.Close() }, run: ping(x, small)}, nil
+	return &bench.Contestant{Name: "imc", Close: func() { x.Close() }, Run: ping(x, small)}, nil
 }
 
-func pingChannel() (*contestant, error) {
+func pingChannel() (*bench.Contestant, error) {
 	x, y := make(chan []byte, 1), make(chan []byte, 1)
 	go func() {
 		for v := range x {
@@ -174,7 +175,7 @@ func pingChannel() (*contestant, error) {
 		close(y)
 	}()
 	data := make([]byte, small)
-	return &contestant{name: "two Go channels of copies", close: func() { close(x) }, run: func(n int) error {
+	return &bench.Contestant{Name: "two Go channels of copies", Close: func() { close(x) }, Run: func(n int) error {
 		for range n {
 			x <- append([]byte(nil), data...)
 			if len(<-y) != small {
@@ -201,20 +202,20 @@ func call(ctx context.Context, c *imc.ConnectEndpoint) func(n int) error {
 	}
 }
 
-func callMemory() (*contestant, error) {
+func callMemory() (*bench.Contestant, error) {
 	acc, c := imc.NewEndpoints()
 	go imc.Serve(ctx, acc, handler)
-	return &contestant{name: "imc", close: func() { c.Close() }, run: call(ctx, c)}, nil
+	return &bench.Contestant{Name: "imc", Close: func() { c.Close() }, Run: call(ctx, c)}, nil
 }
 
 // cancellable has every call of a run wait for one context.
 func cancellable() (context.Context, context.CancelFunc) { return context.WithCancel(ctx) }
 
-func callCancellable() (*contestant, error) {
+func callCancellable() (*bench.Contestant, error) {
 	acc, c := imc.NewEndpoints()
 	go imc.Serve(ctx, acc, handler)
 	ctx, cancel := cancellable()
-	return &contestant{name: "imc", close: func() { cancel(); c.Close() }, run: call(ctx, c)}, nil
+	return &bench.Contestant{Name: "imc", Close: func() { cancel(); c.Close() }, Run: call(ctx, c)}, nil
 }
 
 // Echo is the service of net/rpc.
@@ -249,11 +250,11 @@ func rpcCall(c *rpc.Client) func(n int) error {
 	}
 }
 
-func rpcMemory() (*contestant, error) {
+func rpcMemory() (*bench.Contestant, error) {
 	a, b := net.Pipe()
 	go rpcServer().ServeConn(b)
 	c := rpc.NewClient(a)
-	return &contestant{name: "net/rpc over net.Pipe", close: func() { c.Close() }, run: rpcCall(c)}, nil
+	return &bench.Contestant{Name: "net/rpc over net.Pipe", Close: func() { c.Close() }, Run: rpcCall(c)}, nil
 }
 
 // rawCodec passes bytes on, so that no encoding is measured.
@@ -302,11 +303,11 @@ func grpcClient(dial func() (net.Conn, error)) (*grpc.ClientConn, error) {
 		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) { return dial() }))
 }
 
-func grpcMemory() (*contestant, error) { return grpcIn(ctx, func() {}) }
+func grpcMemory() (*bench.Contestant, error) { return grpcIn(ctx, func() {}) }
 
-func grpcCancellable() (*contestant, error) { return grpcIn(cancellable()) }
+func grpcCancellable() (*bench.Contestant, error) { return grpcIn(cancellable()) }
 
-func grpcIn(ctx context.Context, cancel func()) (*contestant, error) {
+func grpcIn(ctx context.Context, cancel func()) (*bench.Contestant, error) {
 	l := bufconn.Listen(1 << 20)
 	s := grpcServer()
 	go s.Serve(l)
@@ -314,13 +315,13 @@ func grpcIn(ctx context.Context, cancel func()) (*contestant, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &contestant{name: "gRPC over bufconn", close: func() { cancel(); c.Close(); s.Stop() }, run: grpcCall(ctx, c)}, nil
+	return &bench.Contestant{Name: "gRPC over bufconn", Close: func() { cancel(); c.Close(); s.Stop() }, Run: grpcCall(ctx, c)}, nil
 }
 
 // To another process.
 
-func pingKernel(size int) func() (*contestant, error) {
-	return func() (*contestant, error) {
+func pingKernel(size int) func() (*bench.Contestant, error) {
+	return func() (*bench.Contestant, error) {
 		x, y, err := imc.Kernel.DataPair()
 		if err != nil {
 			return nil, err
@@ -330,27 +331,27 @@ func pingKernel(size int) func() (*contestant, error) {
 			return nil, err
 		}
 		_ = y.Close()
-		cmd, err := spawn("ping", f)
+		cmd, err := bench.Spawn("ping", f)
 		if err != nil {
 			return nil, err
 		}
-		return &contestant{name: "imc", pid: cmd.Process.Pid, close: func() { x.Close(); _ = cmd.Wait() }, run: ping(x, size)}, nil
+		return &bench.Contestant{Name: "imc", PID: cmd.Process.Pid, Close: func() { x.Close(); _ = cmd.Wait() }, Run: ping(x, size)}, nil
 	}
 }
 
-func pingRaw(size int) func() (*contestant, error) {
-	return func() (*contestant, error) {
-		a, b, err := socketPair(unix.SOCK_SEQPACKET)
+func pingRaw(size int) func() (*bench.Contestant, error) {
+	return func() (*bench.Contestant, error) {
+		a, b, err := bench.SocketPair(unix.SOCK_SEQPACKET)
 		if err != nil {
 			return nil, err
 		}
-		cmd, err := spawn("raw", b)
+		cmd, err := bench.Spawn("raw", b)
 		if err != nil {
 			return nil, err
 		}
 		fd := int(a.Fd())
 		data, buf := make([]byte, size), make([]byte, size)
-		return &contestant{name: "a raw socket pair, read and write", pid: cmd.Process.Pid, close: func() { a.Close(); _ = cmd.Wait() }, run: func(n int) error {
+		return &bench.Contestant{Name: "a raw socket pair, read and write", PID: cmd.Process.Pid, Close: func() { a.Close(); _ = cmd.Wait() }, Run: func(n int) error {
 			for range n {
 				if _, err := unix.Write(fd, data); err != nil {
 					return err
@@ -368,7 +369,7 @@ func pingRaw(size int) func() (*contestant, error) {
 	}
 }
 
-func callKernel() (*contestant, error) {
+func callKernel() (*bench.Contestant, error) {
 	acc, c, err := imc.Kernel.Endpoints()
 	if err != nil {
 		return nil, err
@@ -378,21 +379,21 @@ func callKernel() (*contestant, error) {
 		return nil, err
 	}
 	_ = acc.Close()
-	cmd, err := spawn("call", f)
+	cmd, err := bench.Spawn("call", f)
 	if err != nil {
 		return nil, err
 	}
-	return &contestant{name: "imc", pid: cmd.Process.Pid, close: func() { c.Close(); _ = cmd.Wait() }, run: call(ctx, c)}, nil
+	return &bench.Contestant{Name: "imc", PID: cmd.Process.Pid, Close: func() { c.Close(); _ = cmd.Wait() }, Run: call(ctx, c)}, nil
 }
 
 // stream starts a child that serves one connection.
 func stream(name string) (conn net.Conn, pid int, wait func(), err error) {
-	a, b, err := socketPair(unix.SOCK_STREAM)
+	a, b, err := bench.SocketPair(unix.SOCK_STREAM)
 	if err != nil {
 		return nil, 0, nil, err
 	}
 	defer a.Close()
-	cmd, err := spawn(name, b)
+	cmd, err := bench.Spawn(name, b)
 	if err != nil {
 		return nil, 0, nil, err
 	}
@@ -400,13 +401,13 @@ func stream(name string) (conn net.Conn, pid int, wait func(), err error) {
 	return conn, cmd.Process.Pid, func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }, err
 }
 
-func rpcKernel() (*contestant, error) {
+func rpcKernel() (*bench.Contestant, error) {
 	conn, pid, wait, err := stream("rpc")
 	if err != nil {
 		return nil, err
 	}
 	c := rpc.NewClient(conn)
-	return &contestant{name: "net/rpc, on one connection", pid: pid, close: func() { c.Close(); wait() }, run: rpcCall(c)}, nil
+	return &bench.Contestant{Name: "net/rpc, on one connection", PID: pid, Close: func() { c.Close(); wait() }, Run: rpcCall(c)}, nil
 }
 
 // oneConn is a listener that has one connection.
@@ -421,7 +422,7 @@ func (l *oneConn) Accept() (net.Conn, error) {
 func (l *oneConn) Close() error   { return nil }
 func (l *oneConn) Addr() net.Addr { return &net.UnixAddr{Net: "unix"} }
 
-func grpcKernel() (*contestant, error) {
+func grpcKernel() (*bench.Contestant, error) {
 	conn, pid, wait, err := stream("grpc")
 	if err != nil {
 		return nil, err
@@ -430,5 +431,5 @@ func grpcKernel() (*contestant, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &contestant{name: "gRPC, on one connection", pid: pid, close: func() { c.Close(); wait() }, run: grpcCall(ctx, c)}, nil
+	return &bench.Contestant{Name: "gRPC, on one connection", PID: pid, Close: func() { c.Close(); wait() }, Run: grpcCall(ctx, c)}, nil
 }

@@ -1,0 +1,328 @@
+// Command calls measures what a Go program pays to call C: in a halite domain, through cgo
+// (no wall), in WebAssembly (wazero), and in another process over a Unix socket. Both
+// sides of each line run in turn, in one go; the medians are printed as a Markdown
+// table. Behind it is what many domains alive at once take.
+//
+//	make sysroot
+//	cd bench && CGO_ENABLED=0 go run ./cmd/calls
+//	CGO_ENABLED=0 go run ./cmd/calls -cpu -rounds 21 -domains 1000 -write ../docs/performance.md
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/halite-run/halite"
+	"github.com/halite-run/halite/bench"
+	"github.com/halite-run/halite/toolchain"
+)
+
+var (
+	rounds  = flag.Int("rounds", 11, "runs of each contestant; the median counts")
+	only    = flag.String("only", "", "a regular expression that chooses lines by name")
+	batch   = flag.Duration("batch", 50*time.Millisecond, "how long one run is, about")
+	cpu     = flag.Bool("cpu", false, "measure CPU time of all processes that take part instead of time: for a machine that is busy")
+	domains = flag.Int("domains", 0, "so many domains alive at once, and what they take")
+	output  = flag.String("write", "", "a Markdown file whose part between the marks is replaced by the table")
+	child   = flag.String("child", "", "be the other process of a contestant (used by the command itself)")
+)
+
+var errSum = errors.New("a wrong sum")
+
+//go:embed guest/lib.c
+var source string
+
+var lines = []bench.Line{
+	{Name: "a call of nothing", Target: "≤ 20 ns", Start: starts(haliteCall("nothing"), cgo("nothing"), wazeroCall("nothing", false), wazeroCall("nothing", true), socket)},
+	{Name: "a call with two integers", Start: starts(haliteCall("add"), cgo("add"), wazeroCall("add", false), wazeroCall("add", true))},
+	{Name: "a call that calls a Go function", Target: "≤ 25 ns more", Start: starts(haliteCall("call_add"), cgo("call_add"), wazeroCall("call_add", false))},
+	{Name: "a new domain, its first call, its end", Start: starts(haliteDomain, wazeroInstance, process)},
+}
+
+func starts(l ...func() (*bench.Contestant, error)) []func() (*bench.Contestant, error) { return l }
+
+func main() {
+	flag.Parse()
+	err := error(nil)
+	switch *child {
+	case "":
+		err = run()
+	case "echo":
+		err = echo(os.NewFile(3, "inherited"))
+	case "exit":
+	}
+	if err != nil && err != io.EOF {
+		fmt.Fprintln(os.Stderr, "calls:", err)
+		os.Exit(1)
+	}
+}
+
+// library is lib.c, built for the sandbox.
+var library halite.Config
+
+func run() error {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, x := range info.Settings {
+			if x.Key == "CGO_ENABLED" && x.Value == "1" {
+				return errors.New("this program links C, with which calls of halite are slower; run it with CGO_ENABLED=0")
+			}
+		}
+	}
+	choose, err := regexp.Compile(*only)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "calls")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := build(dir); err != nil {
+		return err
+	}
+	var w strings.Builder
+	race := bench.Race{Ours: "halite", Rounds: *rounds, Batch: *batch, CPU: *cpu, Choose: choose}
+	if err := race.Run(&w, lines); err != nil {
+		return err
+	}
+	if *domains > 0 {
+		if err := many(&w, *domains); err != nil {
+			return err
+		}
+	}
+	fmt.Print(w.String())
+	if *output != "" {
+		return bench.Replace(*output, "calls", w.String())
+	}
+	return nil
+}
+
+func build(dir string) error {
+	sysroot, err := toolchain.Sysroot()
+	if err != nil {
+		return err
+	}
+	src, so := filepath.Join(dir, "lib.c"), filepath.Join(dir, "liblib.so")
+	if err := os.WriteFile(src, []byte(source), 0o666); err != nil {
+		return err
+	}
+	cgoProgram = filepath.Join(dir, "native")
+	if err := bench.Execute("env", "CGO_ENABLED=1", "go", "build", "-o", cgoProgram, "github.com/halite-run/halite/bench/cmd/calls/native"); err != nil {
+		return err
+	}
+	if err := bench.Execute("go", "tool", "halite", "cc", "-O2", "-shared", "-fPIC", src, "-o", so); err != nil {
+		return err
+	}
+	library = halite.Config{
+		Program: so, Libraries: []string{filepath.Join(sysroot, "lib")},
+		Functions: map[string]any{"host_add": func(c *halite.Call) { c.Return(uint64(uint32(c.Arg(0)) + uint32(c.Arg(1)))) }},
+	}
+	return nil
+}
+
+// cgoProgram is the program of native.
+var cgoProgram string
+
+// cgo has no wall around C.
+func cgo(what string) func() (*bench.Contestant, error) {
+	return func() (*bench.Contestant, error) {
+		cmd := exec.Command(cgoProgram)
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			return nil, err
+		}
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			return nil, err
+		}
+		if err := cmd.Start(); err != nil {
+			return nil, err
+		}
+		return &bench.Contestant{Name: "cgo", PID: cmd.Process.Pid, Least: 1_000_000, Close: func() { in.Close(); _ = cmd.Wait() }, Run: func(n int) error {
+			if _, err := fmt.Fprintln(in, what, n); err != nil {
+				return err
+			}
+			var answer string
+			if _, err := fmt.Fscanln(out, &answer); err != nil {
+				return err
+			}
+			if answer != "true" {
+				return errSum
+			}
+			return nil
+		}}, nil
+	}
+}
+
+func haliteCall(what string) func() (*bench.Contestant, error) {
+	return func() (*bench.Contestant, error) {
+		ctx := context.Background()
+		lib, err := halite.Load(ctx, library)
+		if err != nil {
+			return nil, err
+		}
+		f, err := lib.Func(what)
+		if err != nil {
+			return nil, err
+		}
+		return &bench.Contestant{Name: "halite", Close: func() { lib.Close() }, Run: func(n int) error {
+			for i := range n {
+				if what == "nothing" {
+					if _, err := f.Call(ctx); err != nil {
+						return err
+					}
+					continue
+				}
+				r, err := f.Call(ctx, halite.Int(i), halite.Int(1))
+				if err != nil {
+					return err
+				}
+				if r.Int32() != int32(i)+1 {
+					return errSum
+				}
+			}
+			return nil
+		}}, nil
+	}
+}
+
+// haliteDomain loads the library and the C library into a domain, calls it once and
+// throws it away.
+func haliteDomain() (*bench.Contestant, error) {
+	return &bench.Contestant{Name: "halite", Close: func() {}, Run: func(n int) error {
+		for range n {
+			lib, err := started(context.Background())
+			if err != nil {
+				return err
+			}
+			if err := lib.Close(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}, nil
+}
+
+func started(ctx context.Context) (*halite.Library, error) {
+	lib, err := halite.Load(ctx, library)
+	if err != nil {
+		return nil, err
+	}
+	f, err := lib.Func("add")
+	if err == nil {
+		var r halite.Result
+		if r, err = f.Call(ctx, halite.Int(1), halite.Int(2)); err == nil && r.Int32() != 3 {
+			err = errSum
+		}
+	}
+	if err != nil {
+		lib.Close()
+		return nil, err
+	}
+	return lib, nil
+}
+
+// socket is a round trip of a few bytes to another process.
+func socket() (*bench.Contestant, error) {
+	a, b, err := bench.SocketPair(unix.SOCK_STREAM)
+	if err != nil {
+		return nil, err
+	}
+	cmd, err := bench.Spawn("echo", b)
+	if err != nil {
+		return nil, err
+	}
+	fd := int(a.Fd())
+	return &bench.Contestant{Name: "a process behind a Unix socket", PID: cmd.Process.Pid, Close: func() { a.Close(); _ = cmd.Wait() }, Run: func(n int) error {
+		var buf [16]byte
+		for range n {
+			if _, err := unix.Write(fd, buf[:]); err != nil {
+				return err
+			}
+			if _, err := unix.Read(fd, buf[:]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}, nil
+}
+
+func echo(f *os.File) error {
+	fd := int(f.Fd())
+	var buf [16]byte
+	for {
+		n, err := unix.Read(fd, buf[:])
+		if err != nil || n == 0 {
+			return err
+		}
+		if _, err := unix.Write(fd, buf[:n]); err != nil {
+			return err
+		}
+	}
+}
+
+// process starts one and waits for its end.
+func process() (*bench.Contestant, error) {
+	path, err := exec.LookPath("true")
+	if err != nil {
+		return nil, err
+	}
+	return &bench.Contestant{Name: "a process (true)", Close: func() {}, Run: func(n int) error {
+		for range n {
+			if err := exec.Command(path).Run(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}, nil
+}
+
+// many has so many domains alive at once, each after a call.
+func many(w io.Writer, n int) error {
+	ctx := context.Background()
+	before, maps := resident(), mappings()
+	begin := time.Now()
+	list := make([]*halite.Library, 0, n)
+	defer func() {
+		for _, lib := range list {
+			lib.Close()
+		}
+	}()
+	for range n {
+		lib, err := started(ctx)
+		if err != nil {
+			fmt.Fprintf(w, "\n%d domains were alive when the next one failed: %v.\n", len(list), err)
+			return nil
+		}
+		list = append(list, lib)
+	}
+	made := time.Since(begin)
+	fmt.Fprintf(w, "\n%d domains alive at once, each with the C library and after a call: %v to make, %d KiB of resident memory and %d mappings each.\n",
+		n, made.Round(time.Millisecond), (resident()-before)/int64(n)>>10, (mappings()-maps)/n)
+	return nil
+}
+
+func resident() int64 {
+	var size, pages int64
+	text, _ := os.ReadFile("/proc/self/statm")
+	_, _ = fmt.Sscan(string(text), &size, &pages)
+	return pages * int64(os.Getpagesize())
+}
+
+func mappings() int {
+	text, _ := os.ReadFile("/proc/self/maps")
+	return strings.Count(string(text), "\n")
+}

@@ -1,0 +1,161 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Contestant does one operation many times. Run is called from one goroutine.
+type Contestant struct {
+	Name  string
+	Run   func(n int) error
+	PID   int // of the other process that takes part, 0 if there is none
+	Least int // operations of a run, if a run costs something itself
+	Close func()
+	ns    []float64
+}
+
+// A Line of a table: ours and the others.
+type Line struct {
+	Name   string
+	Target string
+	Start  []func() (*Contestant, error) // ours first
+}
+
+// A Race runs the contestants of each line in turn.
+type Race struct {
+	Ours   string         // the first column's name
+	Rounds int            // the median counts
+	Batch  time.Duration  // how long one run is, about
+	CPU    bool           // measure CPU time of all processes that take part instead of time
+	Choose *regexp.Regexp // lines by name
+}
+
+// Run measures the lines and writes them as a Markdown table.
+func (r *Race) Run(w io.Writer, lines []Line) error {
+	what := "time"
+	if r.CPU {
+		what = "CPU time of both sides"
+	}
+	fmt.Fprintf(w, "Measured on %s; medians (%s) of %d interleaved runs.\n\n", Machine(), what, r.Rounds)
+	fmt.Fprintf(w, "| what | %s ns | ± | against | ns | %[1]s is | target |\n|---|---:|---:|---|---:|---:|---|\n", r.Ours)
+	for _, l := range lines {
+		if !r.Choose.MatchString(l.Name) {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "%s\n", l.Name)
+		list, err := r.measure(l)
+		if err != nil {
+			return fmt.Errorf("%s: %w", l.Name, err)
+		}
+		ours := Median(list[0].ns)
+		for i, c := range list[1:] {
+			name, mine, spread, target := "", "", "", ""
+			if i == 0 {
+				name, mine, target = l.Name, fmt.Sprintf("%.0f", ours), l.Target
+				spread = fmt.Sprintf("%.1f %%", 100*Spread(list[0].ns))
+			}
+			ns := Median(c.ns)
+			fmt.Fprintf(w, "| %s | %s | %s | %s | %.0f | %.2f | %s |\n", name, mine, spread, c.Name, ns, ours/ns, target)
+		}
+	}
+	return nil
+}
+
+func (r *Race) measure(l Line) ([]*Contestant, error) {
+	var list []*Contestant
+	defer func() {
+		for _, c := range list {
+			c.Close()
+		}
+	}()
+	var counts []int
+	for _, start := range l.Start {
+		c, err := start()
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, c)
+		// Warm up, and find how many operations make a batch.
+		n := 1
+		for {
+			begin := time.Now()
+			if err := c.Run(n); err != nil {
+				return nil, fmt.Errorf("%s: %w", c.Name, err)
+			}
+			took := time.Since(begin)
+			if took > r.Batch/2 || n > 1<<24 {
+				n = max(1, int(float64(n)*float64(r.Batch)/float64(max(took, 1))))
+				break
+			}
+			n *= 2
+		}
+		counts = append(counts, max(n, c.Least))
+	}
+	for range r.Rounds {
+		for i, c := range list {
+			begin := r.now(c)
+			if err := c.Run(counts[i]); err != nil {
+				return nil, fmt.Errorf("%s: %w", c.Name, err)
+			}
+			c.ns = append(c.ns, float64(r.now(c)-begin)/float64(counts[i]))
+		}
+	}
+	return list, nil
+}
+
+// now is a time that grows as the contestant takes it.
+func (r *Race) now(c *Contestant) int64 {
+	if !r.CPU {
+		return time.Now().UnixNano()
+	}
+	t := clock(unix.CLOCK_PROCESS_CPUTIME_ID)
+	if c.PID != 0 {
+		t += clock(int32(^c.PID<<3 | 2)) // the CPU clock of another process
+	}
+	return t
+}
+
+func clock(id int32) int64 {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(id, &ts); err != nil {
+		panic(err)
+	}
+	return ts.Nano()
+}
+
+// Spawn starts the running command anew with -child NAME as the other process of a
+// contestant, which takes f over as descriptor 3.
+func Spawn(name string, f *os.File) (*exec.Cmd, error) {
+	cmd := exec.Command("/proc/self/exe", "-child", name)
+	cmd.Stderr = os.Stderr
+	cmd.ExtraFiles = []*os.File{f}
+	err := cmd.Start()
+	_ = f.Close()
+	return cmd, err
+}
+
+// SocketPair makes a pair of the kernel's.
+func SocketPair(kind int) (a, b *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	return os.NewFile(uintptr(fds[0]), "pair"), os.NewFile(uintptr(fds[1]), "pair"), nil
+}
+
+// Execute runs a command that has nothing to say unless it fails.
+func Execute(name string, args ...string) error {
+	cmd := exec.Command(name, args...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return nil
+}
