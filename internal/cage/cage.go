@@ -18,6 +18,11 @@ const (
 	TrampolineEnd   = 0x20000
 	TopGuard        = 0x10000 // never mapped, at the end
 
+	// Behind is reserved and never mapped behind every sandbox. An operand begins
+	// below 4 GiB, but not all of its bytes are accessed in order: a masked move leaves
+	// out its first elements, which would fault in the TopGuard.
+	Behind = 0x10000
+
 	// ClassicGuard is what Config.Guard must be for code of the classic ABI. It
 	// addresses memory as base + 32-bit index * 8 + 32-bit displacement, which
 	// reaches 34 GiB beyond either end.
@@ -61,7 +66,8 @@ const defaultMaxMappings = 8192
 // any goroutine.
 type Cage struct {
 	base        uintptr
-	guard       uint64
+	guard       uint64 // in front
+	behind      uint64 // Behind, or guard
 	maxMemory   uint64
 	maxMappings int
 
@@ -105,7 +111,7 @@ func New(conf Config) (*Cage, error) {
 	if conf.Guard%Size != 0 || conf.Guard > 1<<40 {
 		return nil, fmt.Errorf("cage: a guard of %#x bytes: %w", conf.Guard, ErrInvalid)
 	}
-	c := &Cage{guard: conf.Guard, maxMemory: conf.MaxMemory, maxMappings: conf.MaxMappings, budget: conf.Budget}
+	c := &Cage{guard: conf.Guard, behind: max(conf.Guard, Behind), maxMemory: conf.MaxMemory, maxMappings: conf.MaxMappings, budget: conf.Budget}
 	if c.maxMemory == 0 {
 		c.maxMemory = Size
 	}
@@ -120,16 +126,16 @@ func New(conf Config) (*Cage, error) {
 		return nil, fmt.Errorf("cage: new sandbox: %w (all sandboxes together may use three quarters of vm.max_map_count = %d)", ErrMappings, maxMapCount())
 	}
 	c.vmas = baseVMAs
-	p, err := reserve(Size + 2*c.guard)
+	p, err := reserve(c.reserved())
 	if err != nil {
 		takeVMAs(-c.vmas)
 		t.release()
-		return nil, reserveError(err, Size+2*c.guard)
+		return nil, reserveError(err, c.reserved())
 	}
 	base := p + uintptr(c.guard)
 	c.base = base
 	if _, err := mmap(base+TrampolineStart, t.size, syscall.PROT_READ|syscall.PROT_EXEC, syscall.MAP_SHARED|syscall.MAP_FIXED, t.fd(), 0); err != nil {
-		munmap(p, Size+2*c.guard)
+		munmap(p, c.reserved())
 		takeVMAs(-c.vmas)
 		t.release()
 		return nil, fmt.Errorf("cage: map the trampolines: %w", err)
@@ -140,6 +146,9 @@ func New(conf Config) (*Cage, error) {
 
 // baseVMAs is what an empty cage costs: null area, trampolines, the rest.
 const baseVMAs = 3
+
+// reserved is the length of the reservation, with what is beside the sandbox.
+func (c *Cage) reserved() uint64 { return c.guard + Size + c.behind }
 
 // Base returns the address of offset 0, a multiple of 4 GiB.
 func (c *Cage) Base() uintptr { return c.base }
@@ -162,7 +171,7 @@ func (c *Cage) close() error {
 	if c.closed {
 		return ErrClosed
 	}
-	if err := munmap(c.base-uintptr(c.guard), Size+2*c.guard); err != nil {
+	if err := munmap(c.base-uintptr(c.guard), c.reserved()); err != nil {
 		return fmt.Errorf("cage: unmap the sandbox: %w", err)
 	}
 	c.closed = true

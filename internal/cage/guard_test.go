@@ -1,6 +1,9 @@
 package cage
 
 import (
+	"fmt"
+	"os"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -89,5 +92,38 @@ func TestGuardTrimmed(t *testing.T) {
 	}
 	if err := munmapped(uint64(p) + n - PageSize); err == nil {
 		t.Error("the end is not reserved")
+	}
+}
+
+// TestBehind: what lies behind a sandbox without guards belongs to nobody else. A
+// masked move of 32 bytes whose address is 4 GiB - 12 accesses 4 GiB + 12 and
+// nothing before; nobody may have mapped anything there.
+func TestBehind(t *testing.T) {
+	c := newCage(t, Config{})
+	end := uint64(c.Base()) + Size
+	for _, at := range []uint64{end, end + Behind - PageSize} {
+		if munmapped(at) == nil {
+			t.Errorf("%#x, behind the sandbox, is free for others", at)
+		}
+	}
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(maps)) {
+		var from, to uint64
+		var prot string
+		if _, err := fmt.Sscanf(line, "%x-%x %s", &from, &to, &prot); err != nil {
+			t.Fatal(err)
+		}
+		if from < end+Behind && to > end && prot != "---p" {
+			t.Errorf("mapped behind the sandbox: %s", line)
+		}
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := munmapped(end); err != nil {
+		t.Errorf("behind a closed sandbox: %v", err)
 	}
 }

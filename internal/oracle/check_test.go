@@ -18,6 +18,7 @@ const (
 	flagsFree   = 0x8d5 | 1<<16 | 1<<8 // arithmetic flags; RF and TF are the tracer's and the kernel's
 	flagDF      = 1 << 10
 	classicSlop = 40 << 30 // the guards on each side
+	haliteSlop  = 64 << 10 // the guard behind
 	stackAt     = 0x1002_0000
 	outsideAt   = 0x210 // upper half of the first address outside
 )
@@ -174,7 +175,7 @@ func (x *examiner) inside(addr uint64) bool {
 	if x.abi == validator.Classic {
 		return addr+classicSlop-base < size+2*classicSlop
 	}
-	return addr-base < size
+	return addr-base < size+haliteSlop
 }
 
 // judge looks at how one step ended. done: the form has come to its end.
