@@ -433,7 +433,7 @@ func (c *checker) decodeNaCl(p, zx uint) (uint, ruleID) {
 		case verdictOff:
 			return n, ruleMasked
 		case verdictSequence:
-			c.maskedStore = c.sequence && op == 0xf7 // which has no memory form
+			c.maskedStore = c.sequence && op == 0xf7 && !mem
 			if !c.maskedStore {
 				return n, why
 			}
@@ -470,7 +470,7 @@ func (c *checker) decodeNaCl(p, zx uint) (uint, ruleID) {
 	// 5. Prefixes that the row has to allow, and bits without a use.
 	if pfx&^(p66|pREX) != 0 {
 		switch {
-		case pfx&pLock != 0 && (flags&fLock == 0 || !mem):
+		case pfx&pLock != 0 && flags&fLock == 0: // which rows of registers do not have
 			return n, ruleLock
 		case pfx&pHint != 0 && (flags&fBranchHint == 0 || pfx&^pREX != pHint):
 			return 0, rulePrefix
