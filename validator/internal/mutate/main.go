@@ -188,7 +188,7 @@ var refusals = map[string]*regexp.Regexp{
 // tests are those that must notice, quick ones first: those of a file, or else of "".
 var tests = map[string][]string{
 	"":             {"TestVectors$|TestErrors|TestMisuse|TestThreadPointerLoads", "TestOwnCorpus"},
-	"nacl.go":      {"TestVectors$|TestReplacement$|TestRewrite|TestFeatures", "TestFastPath", "TestOwnCorpus"},
+	"nacl.go":      {"TestVectors$|TestReplacement$|TestRewrite|TestFeatures", "TestFastPath|FuzzFastPath", "TestOwnCorpus"},
 	"fast.go":      {"TestVectors$|TestAutomaton|TestFeatures", "TestFastPath", "TestOwnCorpus"},
 	"automaton.go": {"TestVectors$|TestAutomaton|TestFeatures", "TestFastPath", "TestOwnCorpus"},
 	"heads.go":     {"TestVectors$|TestAutomaton|TestFeatures", "TestFastPath", "TestOwnCorpus"},
@@ -205,6 +205,7 @@ var equivalent = map[string]string{
 	"nacl.go without (m == 0xf6 || m == 0xff)":                                    "all bytes of the unit are looked at again",
 	"nacl.go without op&^2 == 0x89":                                               "likewise",
 	"nacl.go without op&^2 == 0x89 && (m == 0xf6 || m == 0xff)":                   "likewise",
+	"nacl.go without !mem":                                                        "rows of memory do not have fRmExt",
 	"nacl.go without op <= 0xaf":                                                  "no other instruction has a repetition among its flags",
 	"nacl.go without pfx&^pREX != pHint":                                          "the pages of the other prefixes hold no branches",
 	"nacl.go without pfx&^pREX == 0":                                              "with REX.W, mov takes no other prefix",
