@@ -271,7 +271,8 @@ func operators(file, src string) ([]mutant, error) {
 			// What it uses stays used.
 			to = "_" + strings.Repeat(", _", strings.Count(a[1], ",")) + " = " + a[3]
 			if a[2] == "|" {
-				to = a[1] + " |= 0"
+				rhs, _, _ := strings.Cut(a[3], " //")
+				to = a[1] + " |= 0 & (" + rhs + ")"
 			}
 		}
 		switch {
