@@ -46,7 +46,7 @@ func patterns(abi validator.ABI) []pattern {
 		list[0].regs[i] = (outsideAt+i)<<32 | 0x1000_0000 + i*0x440
 		list[1].regs[i] = (0xffff_8000+i)<<32 | 0xffff_0000 - 8*i
 		list[2].regs[i] = (0x8000_0000+i<<16)<<32 | 0x1_0000 - 4*i
-		list[3].regs[i] = i * 5 // of which no shift makes an address of ours
+		list[3].regs[i] = i * 43 // rcx is a selector, and no shift makes an address of ours
 	}
 	if abi == validator.Classic {
 		for i := range list {

@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"bufio"
+	"bytes"
 	"compress/gzip"
 	"encoding/hex"
 	"math/bits"
@@ -187,7 +188,7 @@ func TestSees(t *testing.T) {
 			{"mov from rsp, then through it", "48 89 e0", 0},
 			{"wrgsbase", "f3 48 0f ae d8", 0},
 			{"wrfsbase", "f3 48 0f ae d0", 0},
-			{"a selector", "8e e8", 0},
+			{"a selector", "8e e9", 0},
 			{"std", "fd", 0},
 			{"syscall", "0f 05", 0},
 			{"int 0x80", "cd 80", 0},
@@ -211,6 +212,14 @@ func TestSees(t *testing.T) {
 			{"into the middle of a bundle", "eb 03 b8 90 90 90 90", 2},
 		},
 	}
+	cpuinfo, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Some are not for every machine: a kernel may have no system calls of 32 bits, and
+	// one from which a hypervisor hides the instructions for segment bases does not
+	// look at what they have done.
+	refused, hidden := 0, !bytes.Contains(cpuinfo, []byte(" fsgsbase"))
 	for abi, list := range escapes {
 		p, err := startTracee(t)
 		if err != nil {
@@ -234,6 +243,11 @@ func TestSees(t *testing.T) {
 				f.code[i] = 0x90
 			}
 			if err := x.try(&f); err == nil {
+				if refused < 1 && x.refuses(t, &f) || hidden && strings.HasSuffix(e.name, "sbase") {
+					refused++
+					t.Logf("%s: %s (%s): this machine does not do it, or does not tell", abi, e.name, e.code)
+					continue
+				}
 				t.Errorf("%s: %s (%s): not found out", abi, e.name, e.code)
 			} else if testing.Verbose() {
 				t.Logf("%s: %s: %v", abi, e.name, err)
@@ -241,6 +255,24 @@ func TestSees(t *testing.T) {
 		}
 		p.close()
 	}
+}
+
+// refuses reports whether the instruction is none for this machine: an illegal one
+// or a general protection fault, whatever the registers hold.
+func (x *examiner) refuses(t *testing.T, f *form) bool {
+	copy(x.text[chunkAt:], f.code[:])
+	for i := range x.patterns {
+		var r unix.PtraceRegs
+		setRegisters(&r, x.abi, &x.patterns[i], base+textAt+chunkAt)
+		o, err := x.step(&r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.signal != unix.SIGILL && (o.signal != unix.SIGSEGV || o.page()) {
+			return false
+		}
+	}
+	return true
 }
 
 // TestZeroExtends: what the classic rules take for zero-extended, so that it may
