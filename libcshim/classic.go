@@ -50,7 +50,7 @@ func isClassic(cfg *Config, ns *namespace.Namespace) bool {
 
 // loadClassic loads the program and prepares its first thread.
 func (p *Process) loadClassic(f *guestFile) error {
-	stack := (uint64(p.cfg.StackSize) + loader.ClassicPage - 1) &^ (loader.ClassicPage - 1)
+	stack := loader.ClassicRound(uint64(p.cfg.StackSize))
 	if stack <= loader.ClassicPage || stack > cage.Size/2 {
 		return fmt.Errorf("%s: a stack of %d bytes: want more than 64 KiB and at most 2 GiB", p.cfg.Program, p.cfg.StackSize)
 	}
@@ -67,7 +67,7 @@ func (p *Process) loadClassic(f *guestFile) error {
 	}
 	m := p.classic
 	m.file, m.brk, m.nextCode = file, file.DataEnd, file.TextEnd
-	m.brkEnd = (uint64(file.DataEnd) + loader.ClassicPage - 1) &^ (loader.ClassicPage - 1)
+	m.brkEnd = loader.ClassicRound(uint64(file.DataEnd))
 	low := uint32(cage.Size - stack)
 	// The last page of the address space belongs to the stack and stays unused.
 	if _, err := c.Map(low, stack-loader.ClassicPage, cage.ProtRead|cage.ProtWrite, cage.FixedNoReplace); err != nil {
@@ -127,7 +127,3 @@ func (p *Process) classicInfo(room uint64) (uint32, error) {
 	}
 	return at, nil
 }
-
-// inSandbox reports whether n bytes are inside the sandbox, as NaCl asks it: nothing
-// is at 0.
-func inSandbox(addr, n uint64) bool { return addr != 0 && addr+n <= cage.Size }

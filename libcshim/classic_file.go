@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/halite-run/halite/libcshim/namespace"
+	"github.com/halite-run/halite/runtime"
 )
 
 // Files of the classic ABI. Paths, descriptors and access are as in the other ABI; the
@@ -113,7 +114,7 @@ func clampSize(n uint64) uint64 { return min(n, 1<<31-1) }
 func classicRead(k *task, a *args) (int64, error) {
 	return k.withFile(a[0], func(o *openFile) (int64, error) {
 		n := clampSize(a[2])
-		if !inSandbox(a[1], a[2]) {
+		if !runtime.InSandbox(a[1], a[2]) {
 			return 0, unix.EFAULT
 		}
 		if o.isDir {
@@ -130,7 +131,7 @@ func classicWrite(k *task, a *args) (int64, error) {
 	return k.withFile(a[0], func(o *openFile) (int64, error) {
 		n := clampSize(a[2])
 		switch {
-		case !inSandbox(a[1], a[2]):
+		case !runtime.InSandbox(a[1], a[2]):
 			return 0, unix.EFAULT
 		case o.isDir:
 			return 0, unix.EINVAL
@@ -152,7 +153,7 @@ func (k *task) classicAt(a *args, h handler) (int64, error) {
 			return 0, err
 		}
 		n := clampSize(a[2])
-		if !inSandbox(a[1], a[2]) {
+		if !runtime.InSandbox(a[1], a[2]) {
 			return 0, unix.EFAULT
 		}
 		return h(k, &args{a[0], a[1], n, off})
@@ -292,7 +293,7 @@ func classicTruncate(k *task, a *args) (int64, error) {
 
 func classicReadlink(k *task, a *args) (int64, error) {
 	n := clampSize(a[2])
-	if !inSandbox(a[1], a[2]) {
+	if !runtime.InSandbox(a[1], a[2]) {
 		return 0, unix.EFAULT
 	}
 	return sysReadlink(k, &args{a[0], a[1], n})
@@ -321,7 +322,7 @@ func classicGetdents(k *task, a *args) (int64, error) {
 	return k.withFile(a[0], func(o *openFile) (int64, error) {
 		n := clampSize(a[2])
 		switch {
-		case !inSandbox(a[1], a[2]):
+		case !runtime.InSandbox(a[1], a[2]):
 			return 0, unix.EFAULT
 		case a[1]%8 != 0, !o.isDir:
 			return 0, unix.EINVAL

@@ -8,6 +8,7 @@ import (
 	"github.com/halite-run/halite/internal/cage"
 	"github.com/halite-run/halite/libcshim/namespace"
 	"github.com/halite-run/halite/loader"
+	"github.com/halite-run/halite/runtime"
 )
 
 // Memory of the classic ABI: pages of 64 KiB, no way to anything below the end of
@@ -25,8 +26,6 @@ func init() {
 	}
 }
 
-func classicRound(n uint64) uint64 { return (n + loader.ClassicPage - 1) &^ (loader.ClassicPage - 1) }
-
 // classicBrk moves the break: what lies in its way or does not fit the limits leaves
 // it where it is. It shrinks without giving memory back.
 func classicBrk(k *task, a *args) (int64, error) {
@@ -38,7 +37,7 @@ func classicBrk(k *task, a *args) (int64, error) {
 		return int64(m.brk), nil
 	}
 	mapped := m.brkEnd
-	if end := classicRound(want); end > mapped {
+	if end := loader.ClassicRound(want); end > mapped {
 		if _, err := k.p.dom.Cage().Map(uint32(mapped), end-mapped, cage.ProtRead|cage.ProtWrite, cage.FixedNoReplace); err != nil {
 			return int64(m.brk), nil
 		}
@@ -82,7 +81,7 @@ func (k *task) classicMap(addr, length, prot, flags, fd uint64, off int64) (int6
 // classicPlace maps a file, or anonymous memory if o is nil.
 func (k *task) classicPlace(addr, length, prot, flags uint64, o *openFile, off int64) (int64, error) {
 	f := k.p.classic.file
-	n := classicRound(length)
+	n := loader.ClassicRound(length)
 	fixed := flags&unix.MAP_FIXED != 0
 	shared := flags&unix.MAP_SHARED != 0
 	one := shared != (flags&unix.MAP_PRIVATE != 0)
@@ -174,7 +173,7 @@ func (k *task) classicGap(hint, n uint64) (uint64, bool) {
 	found, foundAbove := false, false
 	next := low
 	look := func(end uint64) {
-		start := classicRound(next)
+		start := loader.ClassicRound(next)
 		end &^= loader.ClassicPage - 1
 		if end > start && end-start >= n {
 			best, found = end-n, true
@@ -197,11 +196,11 @@ func (k *task) classicGap(hint, n uint64) (uint64, bool) {
 }
 
 func classicMunmap(k *task, a *args) (int64, error) {
-	addr, n := a[0], classicRound(a[1])
+	addr, n := a[0], loader.ClassicRound(a[1])
 	switch {
 	case addr%loader.ClassicPage != 0, n == 0, n >= cage.Size:
 		return 0, unix.EINVAL
-	case !inSandbox(addr, n):
+	case !runtime.InSandbox(addr, n):
 		return 0, unix.EFAULT
 	case addr < uint64(k.p.classic.file.DynamicEnd):
 		return 0, unix.EINVAL
@@ -210,11 +209,11 @@ func classicMunmap(k *task, a *args) (int64, error) {
 }
 
 func classicMprotect(k *task, a *args) (int64, error) {
-	addr, n, prot := a[0], classicRound(a[1]), a[2]
+	addr, n, prot := a[0], loader.ClassicRound(a[1]), a[2]
 	switch {
 	case addr%loader.ClassicPage != 0:
 		return 0, unix.EINVAL
-	case !inSandbox(addr, n):
+	case !runtime.InSandbox(addr, n):
 		return 0, unix.EFAULT
 	case prot&^(unix.PROT_READ|unix.PROT_WRITE) != 0, addr < uint64(k.p.classic.file.DynamicEnd):
 		return 0, unix.EACCES
@@ -230,7 +229,7 @@ func classicMprotect(k *task, a *args) (int64, error) {
 // many there are.
 func classicListMappings(k *task, a *args) (int64, error) {
 	const size = 20 // u32 start, size, prot, prot that it may get, kind
-	if !inSandbox(a[0], a[1]*size) {
+	if !runtime.InSandbox(a[0], a[1]*size) {
 		return 0, unix.EFAULT
 	}
 	var b []byte

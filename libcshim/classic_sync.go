@@ -2,6 +2,7 @@ package libcshim
 
 import (
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -71,6 +72,11 @@ func (q *waitQueue) give() bool {
 	return true
 }
 
+// drop takes a thread out of the queue, to which nothing was given. mu is held.
+func (q *waitQueue) drop(w *queued) {
+	q.queue = slices.DeleteFunc(q.queue, func(x *queued) bool { return x == w })
+}
+
 // wait waits until w has been given something: nil; errRestart if the thread is
 // wanted elsewhere, and ETIMEDOUT, when w is in the queue no longer.
 func (q *waitQueue) wait(w *queued, deadline time.Time) error {
@@ -79,12 +85,7 @@ func (q *waitQueue) wait(w *queued, deadline time.Time) error {
 		q.mu.Lock()
 		given := w.given
 		if !given && why == runtime.TimedOut {
-			for i, x := range q.queue {
-				if x == w {
-					q.queue = append(q.queue[:i], q.queue[i+1:]...)
-					break
-				}
-			}
+			q.drop(w)
 		}
 		q.mu.Unlock()
 		switch {
@@ -297,12 +298,7 @@ func (q *waitQueue) leave(w *queued) {
 		q.give()
 		return
 	}
-	for i, x := range q.queue {
-		if x == w {
-			q.queue = append(q.queue[:i], q.queue[i+1:]...)
-			return
-		}
-	}
+	q.drop(w)
 }
 
 func classicCondWake(n int) handler {

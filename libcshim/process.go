@@ -184,13 +184,6 @@ func NewProcess(cfg Config) (*Process, error) {
 	if cfg.Identity == (namespace.Identity{}) && !cfg.Root {
 		cfg.Identity = namespace.Identity{UID: defaultID, GID: defaultID}
 	}
-	classic := isClassic(&cfg, cfg.Namespace)
-	if cfg.StackSize <= 0 {
-		cfg.StackSize = defaultStack
-		if classic {
-			cfg.StackSize = loader.ClassicStackSize
-		}
-	}
 	if cfg.Hostname == "" {
 		cfg.Hostname = "halite"
 	}
@@ -227,6 +220,12 @@ func (n *node) newImage(cfg Config, ns *namespace.Namespace) *Process {
 func (p *Process) newDomain() error {
 	cfg := &p.cfg
 	classic := isClassic(cfg, p.ns)
+	if cfg.StackSize <= 0 {
+		cfg.StackSize = defaultStack
+		if classic {
+			cfg.StackSize = loader.ClassicStackSize
+		}
+	}
 	dom, err := runtime.NewDomain(runtime.Config{
 		MaxMemory: cfg.MaxMemory, MaxThreads: cfg.MaxThreads, ControlStackSize: cfg.ControlStackSize,
 		Personality: p, Invocable: cfg.Invocable || cfg.Library,

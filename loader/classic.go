@@ -294,7 +294,8 @@ func (in *reader) classicSegments(f *ClassicFile, list []phdr) (end uint64, err 
 	return end, nil
 }
 
-func classicRound(n uint64) uint64 { return (n + ClassicPage - 1) &^ (ClassicPage - 1) }
+// ClassicRound rounds up to whole pages of the classic ABI.
+func ClassicRound(n uint64) uint64 { return (n + ClassicPage - 1) &^ (ClassicPage - 1) }
 
 // classicLayout checks how the segments lie to each other, and where the entry is.
 func (in *reader) classicLayout(f *ClassicFile, end uint64, stack uint32) error {
@@ -308,10 +309,10 @@ func (in *reader) classicLayout(f *ClassicFile, end uint64, stack uint32) error 
 		limit = uint64(f.Data.Addr) &^ (ClassicPage - 1)
 	}
 	if f.Data == nil {
-		if f.Rodata == nil && classicRound(end)-end < classicSled {
+		if f.Rodata == nil && ClassicRound(end)-end < classicSled {
 			end += ClassicPage
 		}
-		end = classicRound(end)
+		end = ClassicRound(end)
 	}
 	switch {
 	case f.Text.FileSize > MaxTextBytes:
@@ -320,26 +321,26 @@ func (in *reader) classicLayout(f *ClassicFile, end uint64, stack uint32) error 
 		return in.refuse(CodeBadEntry, RuleEntry, "header", "entry point %#x is no bundle of the code, which ends at %#x", f.Entry, textEnd)
 	case f.Data != nil && f.Data.End() != end:
 		return in.refuse(CodeDataNotLast, RuleSegOrder, where, "the data end at %#x, another segment at %#x", f.Data.End(), end)
-	case f.Data == nil && f.Rodata != nil && classicRound(f.Rodata.End()) != end:
+	case f.Data == nil && f.Rodata != nil && ClassicRound(f.Rodata.End()) != end:
 		return in.refuse(CodeRodataNotLast, RuleSegOrder, where, "read-only data end at %#x, another segment at %#x", f.Rodata.End(), end)
 	case f.Data != nil && f.Rodata != nil && f.Rodata.End() > limitOf(f.Data):
 		return in.refuse(CodeRodataOverData, RuleSegOrder, where, "read-only data end at %#x, data begin at %#x", f.Rodata.End(), f.Data.Addr)
-	case f.Rodata != nil && classicRound(textEnd) > limit:
+	case f.Rodata != nil && ClassicRound(textEnd) > limit:
 		return in.refuse(CodeTextOverRodata, RuleSegOrder, where, "code ends at %#x, read-only data begin at %#x", textEnd, limit)
-	case f.Rodata == nil && f.Data != nil && classicRound(textEnd) > limit:
+	case f.Rodata == nil && f.Data != nil && ClassicRound(textEnd) > limit:
 		return in.refuse(CodeTextOverData, RuleSegOrder, where, "code ends at %#x, data begin at %#x", textEnd, limit)
 	case f.Rodata != nil && f.Rodata.Addr%ClassicPage != 0:
 		return in.refuse(CodeRodataAlignment, RuleSegAlign, where, "read-only data at %#x, no multiple of 64 KiB", f.Rodata.Addr)
-	case uint64(stack) > ClassicStackTop || classicRound(end) > (1<<32-uint64(stack))&^(ClassicPage-1):
+	case uint64(stack) > ClassicStackTop || ClassicRound(end) > (1<<32-uint64(stack))&^(ClassicPage-1):
 		return in.refuse(CodeDataOverStack, RuleSegRange, where, "data end at %#x, where %#x bytes of stack are to be", end, stack)
 	case textEnd+classicSled > limit:
 		// Here the original crashed.
 		return in.refuse(CodeTextOverRodata, RuleSegOrder, where, "code ends at %#x, without room for %d bytes of hlt below %#x", textEnd, classicSled, limit)
 	}
 	f.DataEnd = uint32(end)
-	f.TextEnd = uint32(classicRound(textEnd))
+	f.TextEnd = uint32(ClassicRound(textEnd))
 	if f.DynamicEnd = uint32(limit); limit > ClassicStackTop || f.DynamicEnd == f.TextEnd {
-		f.TextEnd = uint32(classicRound(textEnd + classicSled))
+		f.TextEnd = uint32(ClassicRound(textEnd + classicSled))
 		f.DynamicEnd = f.TextEnd
 	}
 	return nil
@@ -364,7 +365,7 @@ func MapClassic(c *cage.Cage, f *ClassicFile) error {
 			continue
 		}
 		start := uint32(limitOf(s))
-		n := classicRound(s.End()) - uint64(start)
+		n := ClassicRound(s.End()) - uint64(start)
 		if _, err := c.Map(start, n, cage.ProtRead|cage.ProtWrite, cage.FixedNoReplace); err != nil {
 			return fmt.Errorf("%s: segment at %#x: %w", f.Name, s.Addr, err)
 		}

@@ -143,9 +143,9 @@ func (d *Domain) jumpTarget(pc uint32) bool {
 	return pc%codeAlign == 0 && pc < d.classic.codeEnd.Load()
 }
 
-// words reports whether n bytes at an address are inside the sandbox, as Native
-// Client asks it: nothing is at 0.
-func words(addr uint32, n uint64) bool { return addr != 0 && uint64(addr)+n <= cage.Size }
+// InSandbox reports whether n bytes at an address are inside the sandbox, as Native
+// Client asks it: nothing is at 0. Any two numbers may be asked about.
+func InSandbox(addr, n uint64) bool { return addr != 0 && addr <= cage.Size && n <= cage.Size-addr }
 
 // classicCall serves a call of a classic guest.
 func (t *Thread) classicCall(slot uint32) int64 {
@@ -175,14 +175,8 @@ func (t *Thread) NaClCall(slot uint32, a [6]uint64) int64 {
 	switch slot {
 	case naclThreadCreate:
 		return t.classicThreadCreate(uint32(a[0]), uint32(a[1]), uint32(a[2]), uint32(a[3]))
-	case naclThreadExit:
-		if a[0] != 0 {
-			_ = mem.Store32(uint32(a[0]), 0) // a bad pointer is ignored
-		}
-		t.Exit(0)
-		return 0
 	case naclTLSInit:
-		if !words(uint32(a[0]), 4) {
+		if !InSandbox(a[0], 4) {
 			return -int64(unix.EFAULT)
 		}
 		t.SetThreadPointer(uint32(a[0]))
@@ -240,7 +234,7 @@ func (t *Thread) NaClCall(slot uint32, a [6]uint64) int64 {
 	case naclTestCrash:
 		return -int64(unix.EINVAL) // it was there to crash the host
 	case naclFutexWaitAbs:
-		if !words(uint32(a[0]), 4) {
+		if !InSandbox(a[0], 4) {
 			return -int64(unix.EFAULT)
 		}
 	}
@@ -280,7 +274,7 @@ func (t *Thread) putTime(addr uint32, sec, part int64) int64 {
 
 func (t *Thread) classicThreadCreate(pc, sp, tp, tp2 uint32) int64 {
 	sp = (sp+classicPad)&^15 - classicPad
-	if !t.d.jumpTarget(pc) || sp == 0 || !words(tp, 4) {
+	if !t.d.jumpTarget(pc) || sp == 0 || !InSandbox(uint64(tp), 4) {
 		return -int64(unix.EFAULT)
 	}
 	n, err := t.d.NewThread(ThreadConfig{
@@ -325,7 +319,7 @@ func (t *Thread) deliverException() bool {
 		top = uint32(r.RSP) - excRedZone
 	}
 	sp := (top-(excFrame-classicPad))&^15 - classicPad
-	if sp >= top || !words(sp, excFrame) {
+	if sp >= top || !InSandbox(uint64(sp), excFrame) {
 		return false
 	}
 	var b [excFrame]byte

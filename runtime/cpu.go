@@ -30,9 +30,6 @@ func NewCPUBudget(max time.Duration) *CPUBudget { return &CPUBudget{max: max} }
 // Used is what has been used of it, counted in slices of some milliseconds.
 func (b *CPUBudget) Used() time.Duration { return time.Duration(b.used.Load()) }
 
-// cpuAccount is the processor time of a domain's guest code.
-type cpuAccount struct{ used atomic.Int64 } // nanoseconds
-
 // sample is what the clock has last seen of a thread.
 type sample struct {
 	look uint64 // number of the look at which it was in the guest
@@ -103,7 +100,7 @@ func (c *cpuClock) look() bool {
 			continue
 		}
 		used, b := d.charge(c.looks, slice), d.cfg.CPU
-		d.cpu.used.Add(used)
+		d.cpu.Add(used)
 		if b.used.Add(used) >= int64(b.max) {
 			d.End(Ending{Signal: int(unix.SIGXCPU), Err: &CPULimitError{b.max}})
 		}
@@ -171,6 +168,6 @@ func (d *Domain) Stats() Stats {
 	defer d.mu.Unlock()
 	return Stats{
 		Threads: len(d.threads), Started: d.started,
-		Memory: d.cage.MemoryInUse(), CPU: time.Duration(d.cpu.used.Load()),
+		Memory: d.cage.MemoryInUse(), CPU: time.Duration(d.cpu.Load()),
 	}
 }

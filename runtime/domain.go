@@ -72,7 +72,7 @@ type Domain struct {
 	dyncode    dynamicCode
 	classic    classicState
 	suspension suspension
-	cpu        cpuAccount
+	cpu        atomic.Int64 // processor time of guest code, in nanoseconds; see cpuClock
 
 	mu       sync.Mutex
 	threads  map[int]*Thread

@@ -42,8 +42,6 @@ func (d *Domain) Suspend(ctx context.Context) error {
 		return ErrBusy
 	}
 	s := &d.suspension
-	// New threads see depth when they register, the others are kicked.
-	d.mu.Lock()
 	s.mu.Lock()
 	if s.depth++; s.depth == 1 {
 		s.gate = make(chan struct{})
@@ -52,12 +50,8 @@ func (d *Domain) Suspend(ctx context.Context) error {
 		s.active.Store(true)
 	}
 	s.mu.Unlock()
-	all := make([]*Thread, 0, len(d.threads))
-	for _, t := range d.threads {
-		all = append(all, t)
-	}
-	d.mu.Unlock()
-	for _, t := range all {
+	// A thread that registers later sees that it is active.
+	for _, t := range d.Threads() {
 		t.Kick()
 	}
 	for {

@@ -109,7 +109,7 @@ func (t *trace) marks() (ends, labelled uint32) {
 func (c *checker) settle(off, p uint, t *trace) (uint, uint32) {
 	ends, labelled := t.marks()
 	from := ^uint32(0) << p
-	starts := (ends<<1|1<<p)&from | 1<<p
+	starts := ends<<1&from | 1<<p
 	// The register that is zero-extended before the instruction at zxAt, and the
 	// same of the instruction before.
 	zx, zxAt := c.zx, p

@@ -29,7 +29,8 @@
 //     retires the range: it takes up no memory, but nothing else is put there
 //     until ReleaseText, because return addresses into it may still stand on
 //     a control stack.
-//   - C-EDGE: the first and the last 64 KiB are never mapped.
+//   - C-EDGE: the first and the last 64 KiB are never mapped, and neither are the
+//     64 KiB behind the sandbox (Behind), which belong to the cage too.
 //   - C-GUARD: what lies within Config.Guard of either end belongs to the cage
 //     as long as it is open, and is never accessible.
 //   - C-BOUND: offsets and lengths from a guest are checked before they are

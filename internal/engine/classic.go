@@ -2,6 +2,7 @@ package engine
 
 import (
 	"sync"
+	"syscall"
 
 	"github.com/halite-run/halite/internal/cage"
 )
@@ -114,7 +115,7 @@ func (c *Context) SecondThreadPointer() uint32 { return c.core.tp2 }
 func (c *Context) classicReturn() Exit {
 	k := c.core
 	if len(c.frames) == 0 {
-		c.fault = &Fault{Signal: 4, Trap: trapIllegal, PC: cage.TrampolineStart + 32*SlotClassicReturn, Kind: FaultIllegal, Regs: k.regs}
+		c.fault = &Fault{Signal: syscall.SIGILL, Trap: trapIllegal, PC: cage.TrampolineStart + 32*SlotClassicReturn, Kind: FaultIllegal, Regs: k.regs}
 		return Exit{Reason: ExitFault}
 	}
 	c.leave()
