@@ -6,12 +6,12 @@ go 1.26.0
 
 require (
 	github.com/halite-run/halite v0.0.0
+	github.com/tetratelabs/wazero v1.12.0
 	golang.org/x/sys v0.49.0
 	google.golang.org/grpc v1.85.0
 )
 
 require (
-	github.com/tetratelabs/wazero v1.12.0 // indirect
 	golang.org/x/arch v0.32.0 // indirect
 	golang.org/x/net v0.60.0 // indirect
 	golang.org/x/text v0.42.0 // indirect

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -36,6 +37,36 @@ type Race struct {
 	Batch  time.Duration  // how long one run is, about
 	CPU    bool           // measure CPU time of all processes that take part instead of time
 	Choose *regexp.Regexp // lines by name
+}
+
+// Main is the main function of a command that runs a race: it reads the flags, has run
+// write the report, prints that and puts it into a Markdown file between the marks of
+// the name. Started by Spawn it is one of the children instead.
+func Main(name string, children map[string]func(f *os.File) error, run func(r *Race, w io.Writer) error) {
+	r := &Race{}
+	flag.IntVar(&r.Rounds, "rounds", 11, "runs of each contestant; the median counts")
+	flag.DurationVar(&r.Batch, "batch", 50*time.Millisecond, "how long one run is, about")
+	flag.BoolVar(&r.CPU, "cpu", false, "measure CPU time of all processes that take part instead of time: for a machine that is busy")
+	only := flag.String("only", "", "a regular expression that chooses lines by name")
+	output := flag.String("write", "", "a Markdown file whose part between the marks is replaced by the table")
+	child := flag.String("child", "", "be the other process of a contestant (used by the command itself)")
+	flag.Parse()
+	var err error
+	if *child != "" {
+		err = children[*child](os.NewFile(3, "inherited"))
+	} else if r.Choose, err = regexp.Compile(*only); err == nil {
+		var w strings.Builder
+		if err = run(r, &w); err == nil {
+			fmt.Print(w.String())
+			if *output != "" {
+				err = Replace(*output, name, w.String())
+			}
+		}
+	}
+	if err != nil && err != io.EOF {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		os.Exit(1)
+	}
 }
 
 // Run measures the lines and writes them as a Markdown table.
@@ -149,6 +180,50 @@ func SocketPair(kind int) (a, b *os.File, err error) {
 		return nil, nil, err
 	}
 	return os.NewFile(uintptr(fds[0]), "pair"), os.NewFile(uintptr(fds[1]), "pair"), nil
+}
+
+// Ping is a contestant: round trips of size bytes over a raw socket pair of a kind to
+// another process, which is the child that Echo is for.
+func Ping(name, child string, kind, size int) (*Contestant, error) {
+	a, b, err := SocketPair(kind)
+	if err != nil {
+		return nil, err
+	}
+	cmd, err := Spawn(child, b)
+	if err != nil {
+		return nil, err
+	}
+	fd := int(a.Fd())
+	data, buf := make([]byte, size), make([]byte, size)
+	return &Contestant{Name: name, PID: cmd.Process.Pid, Close: func() { a.Close(); _ = cmd.Wait() }, Run: func(n int) error {
+		for range n {
+			if _, err := unix.Write(fd, data); err != nil {
+				return err
+			}
+			got, err := unix.Read(fd, buf)
+			if err != nil {
+				return err
+			}
+			if got != size {
+				return fmt.Errorf("%d bytes came back, not %d", got, size)
+			}
+		}
+		return nil
+	}}, nil
+}
+
+// Echo sends back what comes, up to 64 KiB at a time.
+func Echo(f *os.File) error {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := unix.Read(int(f.Fd()), buf)
+		if err != nil || n == 0 {
+			return err
+		}
+		if _, err := unix.Write(int(f.Fd()), buf[:n]); err != nil {
+			return err
+		}
+	}
 }
 
 // Execute runs a command that has nothing to say unless it fails.

@@ -18,7 +18,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -30,15 +29,7 @@ import (
 	"github.com/halite-run/halite/toolchain"
 )
 
-var (
-	rounds  = flag.Int("rounds", 11, "runs of each contestant; the median counts")
-	only    = flag.String("only", "", "a regular expression that chooses lines by name")
-	batch   = flag.Duration("batch", 50*time.Millisecond, "how long one run is, about")
-	cpu     = flag.Bool("cpu", false, "measure CPU time of all processes that take part instead of time: for a machine that is busy")
-	domains = flag.Int("domains", 0, "so many domains alive at once, and what they take")
-	output  = flag.String("write", "", "a Markdown file whose part between the marks is replaced by the table")
-	child   = flag.String("child", "", "be the other process of a contestant (used by the command itself)")
-)
+var domains = flag.Int("domains", 0, "so many domains alive at once, and what they take")
 
 var errSum = errors.New("a wrong sum")
 
@@ -55,35 +46,19 @@ var lines = []bench.Line{
 func starts(l ...func() (*bench.Contestant, error)) []func() (*bench.Contestant, error) { return l }
 
 func main() {
-	flag.Parse()
-	err := error(nil)
-	switch *child {
-	case "":
-		err = run()
-	case "echo":
-		err = echo(os.NewFile(3, "inherited"))
-	case "exit":
-	}
-	if err != nil && err != io.EOF {
-		fmt.Fprintln(os.Stderr, "calls:", err)
-		os.Exit(1)
-	}
+	bench.Main("calls", map[string]func(f *os.File) error{"echo": bench.Echo}, run)
 }
 
 // library is lib.c, built for the sandbox.
 var library halite.Config
 
-func run() error {
+func run(r *bench.Race, w io.Writer) error {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, x := range info.Settings {
 			if x.Key == "CGO_ENABLED" && x.Value == "1" {
 				return errors.New("this program links C, with which calls of halite are slower; run it with CGO_ENABLED=0")
 			}
 		}
-	}
-	choose, err := regexp.Compile(*only)
-	if err != nil {
-		return err
 	}
 	dir, err := os.MkdirTemp("", "calls")
 	if err != nil {
@@ -93,19 +68,12 @@ func run() error {
 	if err := build(dir); err != nil {
 		return err
 	}
-	var w strings.Builder
-	race := bench.Race{Ours: "halite", Rounds: *rounds, Batch: *batch, CPU: *cpu, Choose: choose}
-	if err := race.Run(&w, lines); err != nil {
+	r.Ours = "halite"
+	if err := r.Run(w, lines); err != nil {
 		return err
 	}
 	if *domains > 0 {
-		if err := many(&w, *domains); err != nil {
-			return err
-		}
-	}
-	fmt.Print(w.String())
-	if *output != "" {
-		return bench.Replace(*output, "calls", w.String())
+		return many(w, *domains)
 	}
 	return nil
 }
@@ -237,41 +205,7 @@ func started(ctx context.Context) (*halite.Library, error) {
 
 // socket is a round trip of a few bytes to another process.
 func socket() (*bench.Contestant, error) {
-	a, b, err := bench.SocketPair(unix.SOCK_STREAM)
-	if err != nil {
-		return nil, err
-	}
-	cmd, err := bench.Spawn("echo", b)
-	if err != nil {
-		return nil, err
-	}
-	fd := int(a.Fd())
-	return &bench.Contestant{Name: "a process behind a Unix socket", PID: cmd.Process.Pid, Close: func() { a.Close(); _ = cmd.Wait() }, Run: func(n int) error {
-		var buf [16]byte
-		for range n {
-			if _, err := unix.Write(fd, buf[:]); err != nil {
-				return err
-			}
-			if _, err := unix.Read(fd, buf[:]); err != nil {
-				return err
-			}
-		}
-		return nil
-	}}, nil
-}
-
-func echo(f *os.File) error {
-	fd := int(f.Fd())
-	var buf [16]byte
-	for {
-		n, err := unix.Read(fd, buf[:])
-		if err != nil || n == 0 {
-			return err
-		}
-		if _, err := unix.Write(fd, buf[:n]); err != nil {
-			return err
-		}
-	}
+	return bench.Ping("a process behind a Unix socket", "echo", unix.SOCK_STREAM, 16)
 }
 
 // process starts one and waits for its end.

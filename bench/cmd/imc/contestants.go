@@ -38,18 +38,7 @@ var children = map[string]func(f *os.File) error{
 		}
 		return echo(s)
 	},
-	"raw": func(f *os.File) error {
-		buf := make([]byte, large)
-		for {
-			n, err := unix.Read(int(f.Fd()), buf)
-			if err != nil || n == 0 {
-				return err
-			}
-			if _, err := unix.Write(int(f.Fd()), buf[:n]); err != nil {
-				return err
-			}
-		}
-	},
+	"raw": bench.Echo,
 	"call": func(f *os.File) error {
 		acc, err := imc.NewAcceptEndpoint(f)
 		if err != nil {
@@ -341,31 +330,7 @@ func pingKernel(size int) func() (*bench.Contestant, error) {
 
 func pingRaw(size int) func() (*bench.Contestant, error) {
 	return func() (*bench.Contestant, error) {
-		a, b, err := bench.SocketPair(unix.SOCK_SEQPACKET)
-		if err != nil {
-			return nil, err
-		}
-		cmd, err := bench.Spawn("raw", b)
-		if err != nil {
-			return nil, err
-		}
-		fd := int(a.Fd())
-		data, buf := make([]byte, size), make([]byte, size)
-		return &bench.Contestant{Name: "a raw socket pair, read and write", PID: cmd.Process.Pid, Close: func() { a.Close(); _ = cmd.Wait() }, Run: func(n int) error {
-			for range n {
-				if _, err := unix.Write(fd, data); err != nil {
-					return err
-				}
-				got, err := unix.Read(fd, buf)
-				if err != nil {
-					return err
-				}
-				if got != size {
-					return errShort
-				}
-			}
-			return nil
-		}}, nil
+		return bench.Ping("a raw socket pair, read and write", "raw", unix.SOCK_SEQPACKET, size)
 	}
 }
 

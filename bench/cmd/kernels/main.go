@@ -69,7 +69,7 @@ func run() error {
 	defer os.RemoveAll(dir)
 	if *binary == "" {
 		*binary = filepath.Join(dir, "halite")
-		if err := execute("go", "build", "-o", *binary, "github.com/halite-run/halite/cmd/halite"); err != nil {
+		if err := bench.Execute("go", "build", "-o", *binary, "github.com/halite-run/halite/cmd/halite"); err != nil {
 			return err
 		}
 	}
@@ -77,7 +77,7 @@ func run() error {
 		return err
 	}
 	progress("building the C library for the sandbox, if it is not there")
-	if err := execute(*binary, "sysroot"); err != nil {
+	if err := bench.Execute(*binary, "sysroot"); err != nil {
 		return err
 	}
 	var report bytes.Buffer
@@ -113,14 +113,6 @@ func progress(s string) {
 	if st, err := os.Stderr.Stat(); err == nil && st.Mode()&os.ModeCharDevice != 0 {
 		fmt.Fprintf(os.Stderr, "\r\x1b[K%s", s)
 	}
-}
-
-func execute(name string, args ...string) error {
-	cmd := exec.Command(name, args...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, out)
-	}
-	return nil
 }
 
 // heading returns the comment of a source's first line, and a value from its second.
@@ -160,10 +152,10 @@ func buildKernels(dir string, choose *regexp.Regexp) ([]*subject, error) {
 		src := filepath.Join(dir, "src", f)
 		native, sand := filepath.Join(dir, name+".native"), filepath.Join(dir, name+".halite")
 		opt := strings.Fields(*flags)
-		if err := execute("musl-gcc", slices.Concat(opt, []string{"-static", src, "-o", native, "-lm"})...); err != nil {
+		if err := bench.Execute("musl-gcc", slices.Concat(opt, []string{"-static", src, "-o", native, "-lm"})...); err != nil {
 			return nil, err
 		}
-		if err := execute(*binary, slices.Concat([]string{"cc"}, opt, []string{"-static", src, "-o", sand, "-lm"})...); err != nil {
+		if err := bench.Execute(*binary, slices.Concat([]string{"cc"}, opt, []string{"-static", src, "-o", sand, "-lm"})...); err != nil {
 			return nil, err
 		}
 		args := []string{strconv.Itoa(max(1, int(work**scale)))}
@@ -248,7 +240,7 @@ func nativeLpeg(dir, lua string) error {
 	if err != nil {
 		return err
 	}
-	return execute("musl-gcc", slices.Concat(strings.Fields(*flags), []string{"-DNDEBUG", "-fPIC", "-shared", "-I", filepath.Join(lua, "include"), "-o", filepath.Join(dir, "lpeg.so")}, files)...)
+	return bench.Execute("musl-gcc", slices.Concat(strings.Fields(*flags), []string{"-DNDEBUG", "-fPIC", "-shared", "-I", filepath.Join(lua, "include"), "-o", filepath.Join(dir, "lpeg.so")}, files)...)
 }
 
 // measure runs both builds in turn, so that whatever disturbs the machine for a

@@ -70,8 +70,8 @@ func run() error {
 	defer os.RemoveAll(dir)
 	if *binary == "" {
 		*binary = filepath.Join(dir, "halite")
-		if out, err := exec.Command("go", "build", "-o", *binary, "github.com/halite-run/halite/cmd/halite").CombinedOutput(); err != nil {
-			return fmt.Errorf("%w\n%s", err, out)
+		if err := bench.Execute("go", "build", "-o", *binary, "github.com/halite-run/halite/cmd/halite"); err != nil {
+			return err
 		}
 	}
 	if *binary, err = filepath.Abs(*binary); err != nil {
