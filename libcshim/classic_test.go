@@ -1,10 +1,8 @@
 package libcshim
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -15,13 +13,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/halite-run/halite/internal/assembled"
 	"github.com/halite-run/halite/internal/engine"
 	"github.com/halite-run/halite/internal/nexe"
 	"github.com/halite-run/halite/libcshim/namespace"
 	"github.com/halite-run/halite/runtime"
 )
 
-//go:generate sh -c "cd testdata/classic && ./generate.sh"
+//go:generate sh -c "cd testdata/classic && ../../../internal/assembled/assemble.sh driver hello"
 
 // Where driver.s has things.
 const (
@@ -32,34 +31,16 @@ const (
 	driverShared = nexe.DataAddr + 0x1f000
 )
 
-// assembled is a .hex file: code, and where its functions are.
-func assembled(t testing.TB, name string) (code []byte, symbols map[string]uint64) {
+// code is that of a program of testdata/classic, and where its functions are.
+func code(t testing.TB, name string) (code []byte, functions map[string]uint64) {
 	t.Helper()
-	f, err := os.Open(filepath.Join("testdata/classic", name+".hex"))
+	code, symbols, err := assembled.Read(filepath.Join("testdata/classic", name+".hex"))
 	check(t, err)
-	defer f.Close()
-	symbols = map[string]uint64{}
-	inCode := false
-	for s := bufio.NewScanner(f); s.Scan(); {
-		line := s.Text()
-		var symbol string
-		var at uint64
-		switch {
-		case strings.HasPrefix(line, "#"):
-		case line == "--":
-			inCode = true
-		case inCode:
-			b, err := hex.DecodeString(line)
-			check(t, err)
-			code = append(code, b...)
-		default:
-			if _, err := fmt.Sscanf(line, "%s %x", &symbol, &at); err != nil {
-				t.Fatal(err)
-			}
-			symbols[symbol] = at
-		}
+	functions = map[string]uint64{}
+	for name, at := range symbols {
+		functions[name] = uint64(at)
 	}
-	return code, symbols
+	return code, functions
 }
 
 // trampoline is the address of a call.
@@ -92,7 +73,7 @@ func newScript(t testing.TB) *script {
 		t.Fatal(err)
 	}
 	s := &script{t: t, class: 32, data: make([]byte, 0x20000)}
-	s.code, s.fns = assembled(t, "driver")
+	s.code, s.fns = code(t, "driver")
 	return s
 }
 
@@ -234,7 +215,7 @@ func (s *script) load64(at uint64) uint64 { s.t.Helper(); return le.Uint64(s.mem
 // TestClassicHello: programs that make calls, and that go through the IRT, in both
 // ELF classes.
 func TestClassicHello(t *testing.T) {
-	code, fns := assembled(t, "hello")
+	code, fns := code(t, "hello")
 	rodata := make([]byte, 0x80)
 	copy(rodata, "hello, ")
 	copy(rodata[6:], " \n")

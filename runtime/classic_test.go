@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/halite-run/halite/internal/assembled"
 	"github.com/halite-run/halite/internal/cage"
 	"github.com/halite-run/halite/internal/nexe"
 	"github.com/halite-run/halite/loader"
@@ -20,7 +21,7 @@ import (
 // newClassic makes a domain with testdata/classic.s, which is loaded as a program.
 func newClassic(t testing.TB, c Config) *Domain {
 	t.Helper()
-	code, _, err := readHex("testdata/classic.hex")
+	code, _, err := assembled.Read("testdata/classic.hex")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +47,7 @@ func newClassic(t testing.TB, c Config) *Domain {
 
 func classicSymbol(t testing.TB, name string) uint32 {
 	t.Helper()
-	_, symbols, err := readHex("testdata/classic.hex")
+	_, symbols, err := assembled.Read("testdata/classic.hex")
 	if err != nil {
 		t.Fatal(err)
 	}

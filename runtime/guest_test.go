@@ -1,9 +1,6 @@
 package runtime
 
 import (
-	"bufio"
-	"encoding/hex"
-	"fmt"
 	"os"
 	goruntime "runtime"
 	"strings"
@@ -11,10 +8,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/halite-run/halite/internal/assembled"
 	"github.com/halite-run/halite/internal/cage"
 )
 
-//go:generate sh -c "cd testdata && ./generate.sh"
+//go:generate sh -c "cd testdata && ../../internal/assembled/assemble.sh guest classic"
 
 // Where the guest code of the tests expects things.
 const (
@@ -29,46 +27,13 @@ type program struct {
 }
 
 var guestProgram = sync.OnceValues(func() (*program, error) {
-	code, symbols, err := readHex("testdata/guest.hex")
+	code, symbols, err := assembled.Read("testdata/guest.hex")
 	if err != nil {
 		return nil, err
 	}
 	text, err := cage.NewText("guest.s", code, guestText)
 	return &program{text, symbols}, err
 })
-
-// readHex reads a file that generate.sh has made.
-func readHex(name string) (bytes []byte, symbols map[string]uint32, err error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer f.Close()
-	symbols = map[string]uint32{}
-	code := false
-	for s := bufio.NewScanner(f); s.Scan(); {
-		line := s.Text()
-		switch {
-		case strings.HasPrefix(line, "#"):
-		case line == "--":
-			code = true
-		case code:
-			b, err := hex.DecodeString(line)
-			if err != nil {
-				return nil, nil, err
-			}
-			bytes = append(bytes, b...)
-		default:
-			var name string
-			var at uint32
-			if _, err := fmt.Sscanf(line, "%s %x", &name, &at); err != nil {
-				return nil, nil, err
-			}
-			symbols[name] = at
-		}
-	}
-	return bytes, symbols, nil
-}
 
 func symbol(t testing.TB, name string) uint32 {
 	t.Helper()

@@ -1,19 +1,15 @@
 package engine
 
 import (
-	"bufio"
-	"encoding/hex"
-	"fmt"
-	"os"
-	"strings"
 	"sync"
 	"testing"
 	"unsafe"
 
+	"github.com/halite-run/halite/internal/assembled"
 	"github.com/halite-run/halite/internal/cage"
 )
 
-//go:generate sh -c "cd testdata && ./generate.sh"
+//go:generate sh -c "cd testdata && ../../assembled/assemble.sh guest classic"
 
 // Where the guest code of the tests expects things.
 const (
@@ -36,35 +32,8 @@ var (
 )
 
 func readProgram(name string) (*program, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	p := &program{symbols: map[string]uint32{}}
-	code := false
-	for s := bufio.NewScanner(f); s.Scan(); {
-		line := s.Text()
-		switch {
-		case strings.HasPrefix(line, "#"):
-		case line == "--":
-			code = true
-		case code:
-			b, err := hex.DecodeString(line)
-			if err != nil {
-				return nil, err
-			}
-			p.code = append(p.code, b...)
-		default:
-			var name string
-			var at uint32
-			if _, err := fmt.Sscanf(line, "%s %x", &name, &at); err != nil {
-				return nil, err
-			}
-			p.symbols[name] = at
-		}
-	}
-	return p, nil
+	code, symbols, err := assembled.Read(name)
+	return &program{code, symbols}, err
 }
 
 // guestRegs is what load and store in guest.s move.
