@@ -16,7 +16,7 @@ func TestEveryForm(t *testing.T) {
 	need(t, "llvm-mc-19")
 	one := []string{"%cl", "%ah", "%dx", "%ecx", "%rdx", "$1", "8(%rdi)", "%xmm1", "%ymm2", "%mm3", "%st(2)"}
 	var names []string
-	for n, m := range mnemonics {
+	for n, m := range mnemonics() {
 		switch m.class {
 		case cRefuse, cCall, cJmp, cJcc:
 		default:

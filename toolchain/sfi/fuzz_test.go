@@ -35,7 +35,7 @@ func (c *composer) pick(l []string) string { return l[(c.next()|c.next()<<8)%len
 
 var fuzzMnemonics = func() []string {
 	var l []string
-	for n := range mnemonics {
+	for n := range mnemonics() {
 		l = append(l, n)
 	}
 	sort.Strings(l)
@@ -44,7 +44,7 @@ var fuzzMnemonics = func() []string {
 
 var fuzzRegs = func() []string {
 	var l []string
-	for n := range regTable {
+	for n := range regTable() {
 		l = append(l, n)
 	}
 	sort.Strings(l)

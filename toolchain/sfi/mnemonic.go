@@ -3,6 +3,7 @@ package sfi
 import (
 	"slices"
 	"strings"
+	"sync"
 )
 
 // class says how the pass treats a mnemonic.
@@ -64,7 +65,9 @@ type mnemonic struct {
 	two   bool   // with more than two operands it is another instruction (APX)
 }
 
-var mnemonics = func() map[string]mnemonic {
+// mnemonics is made when it is first asked for: the halite command, which has the
+// pass in it, mostly runs something else.
+var mnemonics = sync.OnceValue(func() map[string]mnemonic {
 	m := map[string]mnemonic{}
 	set := func(c class, names ...string) {
 		for _, n := range names {
@@ -157,7 +160,7 @@ var mnemonics = func() map[string]mnemonic {
 	refuse("restartable transactions are not allowed", "xbegin", "xend", "xabort")
 	refuse("short branches by 16-bit registers do not exist", "jcxz")
 	return m
-}()
+})
 
 // lockable reports whether the processor takes a lock prefix on the instruction.
 // The assembler takes it anywhere.

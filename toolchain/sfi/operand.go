@@ -1,6 +1,9 @@
 package sfi
 
-import "strings"
+import (
+	"strings"
+	"sync"
+)
 
 // reg is a register: its class in the high byte, its number in the low one.
 type reg uint16
@@ -78,7 +81,8 @@ func (r reg) name() string {
 	return ""
 }
 
-var regTable = func() map[string]reg {
+// regTable has every register by name, made when it is first asked for.
+var regTable = sync.OnceValue(func() map[string]reg {
 	m := map[string]reg{}
 	for i := range 16 {
 		m[names64[i]] = class64 | reg(i)
@@ -108,7 +112,7 @@ var regTable = func() map[string]reg {
 	}
 	m["%st"] = classST
 	return m
-}()
+})
 
 // parseReg reads a register name with its %.
 func parseReg(s string) (reg, bool) {
@@ -140,12 +144,12 @@ func parseReg(s string) (reg, bool) {
 			return class32 | reg(n), true
 		}
 	}
-	r, ok := regTable[s]
+	r, ok := regTable()[s]
 	if ok {
 		return r, true
 	}
 	if strings.IndexByte(s, ' ') >= 0 { // "%st( 1)"
-		r, ok = regTable[strings.ReplaceAll(s, " ", "")]
+		r, ok = regTable()[strings.ReplaceAll(s, " ", "")]
 		if ok {
 			return r, true
 		}

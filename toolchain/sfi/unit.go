@@ -325,10 +325,10 @@ func (p *pass) parse(st *stmt, s string) (alone bool) {
 	// instruction.
 	st.text = s
 	st.op = w
-	m, ok := mnemonics[w]
+	m, ok := mnemonics()[w]
 	if !ok {
 		if l := strings.ToLower(w); l != w {
-			m, ok = mnemonics[l]
+			m, ok = mnemonics()[l]
 			st.op = l
 		}
 	}
