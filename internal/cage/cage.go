@@ -503,6 +503,34 @@ func (c *Cage) Discard(off uint32, n uint64) error {
 	if err := madvise(c.base+uintptr(start), end-start, unix.MADV_DONTNEED); err != nil {
 		return fmt.Errorf("cage: discard 0x%x bytes at 0x%x: %w", end-start, start, err)
 	}
+	return c.forgetImage(start, end)
+}
+
+// forgetImage makes anonymous memory of a range zero that would read as a Snapshot.
+func (c *Cage) forgetImage(start, end uint64) error {
+	var parts intervals
+	for _, e := range c.maps.overlapping(start, end) {
+		if e.kind == KindAnon && e.image != 0 {
+			e.start, e.end = max(e.start, start), min(e.end, end)
+			parts = append(parts, e)
+		}
+	}
+	if parts == nil {
+		return nil
+	}
+	undo, err := c.room(2)
+	if err != nil {
+		return err
+	}
+	for _, e := range parts {
+		if _, err := mmap(c.base+uintptr(e.start), e.len(), e.prot.bits(), anonymous|syscall.MAP_FIXED, -1, 0); err != nil {
+			c.repair(e.start, e.end)
+			undo()
+			return fmt.Errorf("cage: discard 0x%x bytes at 0x%x: %w", e.len(), e.start, err)
+		}
+		c.maps.update(e.start, e.end, func(e *interval) { e.image = 0 })
+	}
+	c.count()
 	return nil
 }
 

@@ -67,7 +67,6 @@ func TestRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := tempFile(t, page("x"))
-	const rw = ProtRead | ProtWrite
 	for _, test := range []struct {
 		off  uint32
 		n    uint64

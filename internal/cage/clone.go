@@ -52,12 +52,9 @@ func (n *Cage) adopt(c *Cage) error {
 		return err
 	}
 	defer undo()
-	// Without it, which a kernel's sandbox may keep from us, every page is looked at.
-	pages, _ := os.Open("/proc/self/pagemap")
-	if pages != nil {
-		defer pages.Close()
-	}
-	cp := copier{from: c, to: n, mem: safemem.New(c.base), pagemap: pages}
+	cp := newCopier(c)
+	cp.to = n
+	defer cp.done()
 	for _, e := range c.maps[1:] {
 		if e.text != nil && !e.text.retain() {
 			return fmt.Errorf("%w: the text was released", ErrInvalid)
@@ -68,6 +65,7 @@ func (n *Cage) adopt(c *Cage) error {
 			}
 			return fmt.Errorf("cage: copy 0x%x bytes at 0x%x: %w", e.len(), e.start, err)
 		}
+		e.image = 0 // copied
 		n.maps = append(n.maps, e)
 		if e.charged {
 			n.memory += e.len()
@@ -76,7 +74,7 @@ func (n *Cage) adopt(c *Cage) error {
 	return nil
 }
 
-// copier copies mappings from one cage to another.
+// copier copies what a cage holds.
 type copier struct {
 	from, to *Cage
 	mem      safemem.Memory // of from
@@ -84,6 +82,18 @@ type copier struct {
 	opened   bool // the mapping that is being copied was made readable
 	flags    []byte
 	buffer   []byte
+}
+
+func newCopier(c *Cage) *copier {
+	// Without it, which a kernel's sandbox may keep from us, every page is looked at.
+	pages, _ := os.Open("/proc/self/pagemap")
+	return &copier{from: c, mem: safemem.New(c.base), pagemap: pages}
+}
+
+func (cp *copier) done() {
+	if cp.pagemap != nil {
+		cp.pagemap.Close()
+	}
 }
 
 func (cp *copier) mapping(e *interval) error {
@@ -114,11 +124,16 @@ func (cp *copier) mapping(e *interval) error {
 	if _, err := mmap(at, e.len(), syscall.PROT_READ|syscall.PROT_WRITE, anonymous|syscall.MAP_FIXED, -1, 0); err != nil {
 		return err
 	}
-	err := cp.contents(e)
-	if cp.opened {
-		cp.opened = false
-		mprotect(cp.from.base+uintptr(e.start), e.len(), e.prot.bits())
-	}
+	err := cp.touched(e, func(start, end uint64) error {
+		if err := cp.open(e); err != nil {
+			return err
+		}
+		to, size := cp.to.base+uintptr(start), end-start
+		// All at once costs less than half of one page fault each. Older kernels say no.
+		_ = madvise(to, size, unix.MADV_POPULATE_WRITE)
+		return cp.mem.Read(uint32(start), hostView(to, size))
+	})
+	cp.close(e)
 	if err != nil {
 		return err
 	}
@@ -137,6 +152,14 @@ func (cp *copier) open(e *interval) error {
 	return nil
 }
 
+// close undoes open.
+func (cp *copier) close(e *interval) {
+	if cp.opened {
+		cp.opened = false
+		mprotect(cp.from.base+uintptr(e.start), e.len(), e.prot.bits())
+	}
+}
+
 // Bits of a word of /proc/self/pagemap.
 const (
 	pagePresent = 1 << 63
@@ -146,10 +169,15 @@ const (
 // batch is how many pages are looked up at once.
 const batch = 2048
 
-// contents copies what is not zero.
-func (cp *copier) contents(e *interval) error {
-	if e.kind == KindFile || cp.pagemap == nil {
-		return cp.rest(e, e.start)
+// touched calls f for each range of pages that may hold something but zeroes. Where
+// nobody knows which those are, it looks at each; one that can't be read, because its
+// file has become shorter, counts as zero.
+func (cp *copier) touched(e *interval, f func(start, end uint64) error) error {
+	switch {
+	case e.image != 0: // also what was only read, or not yet
+		return f(e.start, e.end)
+	case e.kind == KindFile || cp.pagemap == nil:
+		return cp.look(e, e.start, e.end, f)
 	}
 	if cp.flags == nil {
 		cp.flags = make([]byte, 8*batch)
@@ -158,7 +186,7 @@ func (cp *copier) contents(e *interval) error {
 		count := min((e.end-at)/PageSize, batch)
 		flags := cp.flags[:8*count]
 		if _, err := cp.pagemap.ReadAt(flags, int64((uint64(cp.from.base)+at)/PageSize*8)); err != nil {
-			return cp.rest(e, at)
+			return cp.look(e, at, e.end, f)
 		}
 		touched := func(i uint64) bool {
 			return binary.NativeEndian.Uint64(flags[8*i:])&(pagePresent|pageSwapped) != 0
@@ -172,14 +200,7 @@ func (cp *copier) contents(e *interval) error {
 			for end < count && touched(end) {
 				end++
 			}
-			if err := cp.open(e); err != nil {
-				return err
-			}
-			lo, size := at+i*PageSize, (end-i)*PageSize
-			to := cp.to.base + uintptr(lo)
-			// All at once costs less than half of one page fault each. Older kernels say no.
-			_ = madvise(to, size, unix.MADV_POPULATE_WRITE)
-			if err := cp.mem.Read(uint32(lo), hostView(to, size)); err != nil {
+			if err := f(at+i*PageSize, at+end*PageSize); err != nil {
 				return err
 			}
 			i = end
@@ -189,20 +210,21 @@ func (cp *copier) contents(e *interval) error {
 	return nil
 }
 
-// rest copies every page from at on that has something but zeroes in it. A page
-// that can't be read, because its file has become shorter, stays zero.
-func (cp *copier) rest(e *interval, at uint64) error {
+// look finds out by reading.
+func (cp *copier) look(e *interval, at, end uint64, f func(start, end uint64) error) error {
 	if err := cp.open(e); err != nil {
 		return err
 	}
 	if cp.buffer == nil {
 		cp.buffer = make([]byte, PageSize)
 	}
-	for ; at < e.end; at += PageSize {
+	for ; at < end; at += PageSize {
 		if cp.mem.Read(uint32(at), cp.buffer) != nil || isZero(cp.buffer) {
 			continue
 		}
-		copy(hostView(cp.to.base+uintptr(at), PageSize), cp.buffer)
+		if err := f(at, at+PageSize); err != nil {
+			return err
+		}
 	}
 	return nil
 }

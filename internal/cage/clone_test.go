@@ -43,7 +43,6 @@ func TestClone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const rw = ProtRead | ProtWrite
 	at(0x1000000, 100*PageSize, rw)
 	at(0x2000000, 2*PageSize, rw)
 	at(0x3000000, 2*PageSize, rw)
@@ -148,7 +147,6 @@ func TestCloneRefused(t *testing.T) {
 func TestSharedBudget(t *testing.T) {
 	b := NewBudget(10 * PageSize)
 	x, y := newCage(t, Config{Budget: b}), newCage(t, Config{Budget: b})
-	rw := ProtRead | ProtWrite
 	if _, err := x.Map(0x1000000, 6*PageSize, rw, Fixed); err != nil {
 		t.Fatal(err)
 	}

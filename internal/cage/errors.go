@@ -31,6 +31,7 @@ var (
 	ErrExists    = &Error{"something is mapped there already", syscall.EEXIST}
 	ErrNotMapped = &Error{"nothing is mapped there", syscall.ENOMEM}
 	ErrDynamic   = &Error{"a sandbox with dynamic code can not be copied", syscall.ENOSYS}
+	ErrShared    = &Error{"shared memory can not be part of a snapshot", syscall.ENOSYS}
 	ErrClosed    = &Error{"the sandbox is closed", syscall.ENOMEM}
 )
 

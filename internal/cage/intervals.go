@@ -64,6 +64,9 @@ type interval struct {
 	charged    bool // text, or is or was writable: counts against MaxMemory
 	text       *Text
 	name       string
+	// image is where in a Snapshot's file the contents begin that the pages have until
+	// they are written to; 0: they are zero, or the kind says what they are.
+	image uint64
 }
 
 func (e *interval) len() uint64 { return e.end - e.start }
@@ -71,7 +74,16 @@ func (e *interval) len() uint64 { return e.end - e.start }
 // joins reports whether b, which follows a, can be one entry with it.
 func (e *interval) joins(b *interval) bool {
 	return e.end == b.start && e.prot == b.prot && e.kind == b.kind && e.charged == b.charged &&
-		(e.kind == KindAnon || e.kind == KindReserved || e.kind == KindDynamic) && e.name == b.name
+		(e.kind == KindAnon || e.kind == KindReserved || e.kind == KindDynamic) && e.name == b.name &&
+		b.image == e.imageAt(b.start)
+}
+
+// imageAt is image for the part of e that begins at off.
+func (e *interval) imageAt(off uint64) uint64 {
+	if e.image == 0 {
+		return 0
+	}
+	return e.image + off - e.start
 }
 
 // intervals is a sorted list of entries that do not overlap.
@@ -135,6 +147,7 @@ func (s *intervals) split(off uint64) {
 	}
 	*s = append(*s, interval{})
 	copy((*s)[i+1:], (*s)[i:])
+	(*s)[i+1].image = (*s)[i].imageAt(off)
 	(*s)[i].end = off
 	(*s)[i+1].start = off
 }

@@ -31,7 +31,7 @@ func (c *Cage) Remap(off uint32, oldn, newn uint64, mayMove bool) (uint32, error
 		return 0, ErrText
 	}
 	over := c.maps.overlapping(start, end)
-	if len(over) != 1 || over[0].start > start || over[0].end < end {
+	if !over.one(start, end) {
 		return 0, &Error{"mremap of what is not one mapping", syscall.EFAULT}
 	}
 	if over[0].kind == KindReserved {
@@ -55,20 +55,20 @@ func (c *Cage) Remap(off uint32, oldn, newn uint64, mayMove bool) (uint32, error
 	// moving only: the kernel grows no mapping into our reservation.
 	if to := start + newn; to <= userEnd && c.maps.free(end, to) && e.kind == KindAnon {
 		grown := e
-		grown.start, grown.end = end, to
+		grown.start, grown.end, grown.image = end, to, 0
 		return off, c.set(grown, func() error {
 			_, err := mmap(c.base+uintptr(end), to-end, e.prot.bits(), anonymous|syscall.MAP_FIXED, -1, 0)
 			return err
 		})
 	}
-	if !mayMove {
+	if !mayMove || e.kind == KindFile && e.image != 0 { // what follows in the file is not at hand
 		return 0, ErrNoSpace
 	}
 	to, ok := c.maps.gap(userStart, userEnd, newn, PageSize)
 	if !ok {
 		return 0, ErrNoSpace
 	}
-	undo, err := c.room(3)
+	undo, err := c.room(len(over) + 2)
 	if err != nil {
 		return 0, err
 	}
@@ -81,15 +81,44 @@ func (c *Cage) Remap(off uint32, oldn, newn uint64, mayMove bool) (uint32, error
 		undo()
 		return 0, fmt.Errorf("cage: move 0x%x bytes from 0x%x to 0x%x: %w", oldn, start, to, err)
 	}
-	moved := e
-	moved.start, moved.end = to, to+newn
+	var moved intervals
+	for _, e := range over {
+		from, till := max(e.start, start), min(e.end, end)
+		e.image = e.imageAt(from)
+		e.start, e.end = from-start+to, till-start+to
+		moved = append(moved, e)
+	}
+	if e.kind == KindAnon {
+		e.start, e.end, e.image = to+oldn, to+newn, 0
+		moved = append(moved, e)
+	} else {
+		moved[0].end = to + newn
+	}
 	c.maps.remove(start, end)
-	c.maps.insert(moved)
+	for _, e := range moved {
+		c.maps.insert(e)
+	}
 	if e.charged {
 		c.memory += newn - oldn
 	}
 	c.count()
 	return uint32(to), nil
+}
+
+// one reports whether the entries that touch [start, end) are one mapping to a guest,
+// which knows nothing of images.
+func (s intervals) one(start, end uint64) bool {
+	if len(s) == 0 || s[0].start > start || s[len(s)-1].end < end {
+		return false
+	}
+	for i := 1; i < len(s); i++ {
+		a, b := s[i-1], s[i]
+		b.image = a.imageAt(b.start)
+		if !a.joins(&b) {
+			return false
+		}
+	}
+	return true
 }
 
 // moveAnon moves pages to a free range and puts zero pages behind them.
