@@ -26,6 +26,7 @@ type callers struct {
 	starter *Thread // makes them; it is not called otherwise
 	add     func(t *Thread) error
 	adding  sync.Mutex // held while starter runs
+	frozen  bool       // the domain is a Template
 }
 
 // ErrBusy is returned for a call that would have to wait for itself.
@@ -148,6 +149,10 @@ func (c *callers) take(ctx context.Context, wait bool) (*Thread, error) {
 	if t := c.takeLocked(); t != nil {
 		c.mu.Unlock()
 		return t, nil
+	}
+	if c.frozen {
+		c.mu.Unlock()
+		return nil, ErrTemplate
 	}
 	grow := c.add != nil && c.made < c.max && c.starter != nil
 	if grow {

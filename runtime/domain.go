@@ -242,17 +242,26 @@ func (d *Domain) Bind(ctx context.Context) (stop func()) {
 // called from a thread of the domain, and each HostThread must be closed, and
 // each thread that was not started dropped, for it to return.
 func (d *Domain) Close() error {
+	c, err := d.shut()
+	if err != nil {
+		return nil // closed already
+	}
+	return c.Close()
+}
+
+// shut is Close for all but the address space, which it returns.
+func (d *Domain) shut() (*cage.Cage, error) {
 	d.End(Ending{Signal: sigKill, Err: ErrEnded})
 	<-d.gone
 	d.mu.Lock()
 	if d.isClosed {
 		d.mu.Unlock()
-		return nil
+		return nil, ErrEnded
 	}
 	d.isClosed = true
 	d.mu.Unlock()
 	clock.forget(d)
-	return d.cage.Close()
+	return d.cage, nil
 }
 
 // Threads returns the threads that are alive, in no order.

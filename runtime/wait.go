@@ -35,7 +35,8 @@ type exchange struct {
 	reply []byte
 	descs []Descriptor
 
-	header *MessageHeader // of the request; nil: it takes none
+	header  *MessageHeader // of the request; nil: it takes none
+	request uint32         // where it was read
 }
 
 var (
@@ -70,6 +71,7 @@ func (t *Thread) exchangeOf(reply, request uint32) (e exchange, errno unix.Errno
 		return e, unix.EBUSY
 	}
 	if request != 0 {
+		e.request = request
 		var err error
 		if e.header, err = t.header(request); err != nil {
 			return e, errnoOf(err)

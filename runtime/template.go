@@ -1,0 +1,175 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/halite-run/halite/internal/cage"
+)
+
+// ErrTemplate is returned for a call of a domain that has become a Template.
+var ErrTemplate = fmt.Errorf("%w: it is a template; calls go to those that are made from it", ErrEnded)
+
+// ErrNotQuiet is why a domain can't become a Template.
+var ErrNotQuiet = errors.New("halite: the domain can't become a template")
+
+// A Template is a domain that stands still, waiting for calls of the host, and from
+// which others are made that begin where it stands. They share its memory until they
+// write to it: what one costs depends on what it does, not on how much the template
+// holds. Its methods are safe for use from any goroutine.
+type Template struct {
+	d     *Domain
+	t     *Thread
+	space *cage.Snapshot
+	mu    sync.Mutex // guards t.ctx
+}
+
+// Template makes the domain one, for good. Its only thread waits for calls
+// (return_and_wait); it has no dynamic code and no shared memory, and is of the halite
+// ABI. Otherwise the error wraps ErrNotQuiet and the domain is as it was.
+func (d *Domain) Template() (*Template, error) {
+	if d.cfg.Classic || d.existingDyncode() != nil {
+		return nil, fmt.Errorf("%w: it is of the classic ABI, or has dynamic code", ErrNotQuiet)
+	}
+	t, err := d.callers.freeze()
+	if err != nil {
+		return nil, err
+	}
+	if n := len(d.Threads()); n != 1 || t.tid != d.cfg.FirstThread {
+		d.callers.thaw(t)
+		return nil, fmt.Errorf("%w: it has %d threads; only one that waits for calls can be copied", ErrNotQuiet, n)
+	}
+	space, err := d.cage.Snapshot()
+	if err != nil {
+		d.callers.thaw(t)
+		return nil, fmt.Errorf("%w: %w", ErrNotQuiet, err)
+	}
+	t.ctx.Restore(t.parked)
+	return &Template{d: d, t: t, space: space}, nil
+}
+
+// freeze takes the one thread that waits, and lets nobody call any more.
+func (c *callers) freeze() (*Thread, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.starter
+	if t == nil {
+		t = c.takeLocked()
+	}
+	if t == nil {
+		return nil, fmt.Errorf("%w: no thread of it waits for calls, or it is in a call", ErrNotQuiet)
+	}
+	c.starter, c.frozen = nil, true
+	return t, nil
+}
+
+func (c *callers) thaw(t *Thread) {
+	c.mu.Lock()
+	c.frozen = false
+	if c.add != nil {
+		c.starter = t
+	}
+	c.mu.Unlock()
+	if c.add == nil {
+		c.put(t)
+	}
+}
+
+// Size returns the bytes of memory that the domains made from it share.
+func (tp *Template) Size() uint64 { return tp.space.Size() }
+
+// NewDomain makes a domain that stands where the template does. Of cfg, Personality,
+// Budget, CPU and the limits are its own; the rest is the template's. Its thread is not
+// yet there for calls: set its Local, call SetCallers if there are to be several, and
+// then Wait. One that does not come to that must be given to Drop.
+//
+// Go functions that the template had are the new domain's too.
+func (tp *Template) NewDomain(cfg Config) (*Domain, *Thread, error) {
+	c, err := tp.space.New(cage.Config{MaxMemory: cfg.MaxMemory, Budget: cfg.Budget})
+	if err != nil {
+		return nil, nil, fmt.Errorf("halite: a copy of a template: %w", err)
+	}
+	return tp.in(c, cfg)
+}
+
+// Reset is NewDomain in the sandbox of a domain that was made from the same template,
+// which it ends and closes.
+func (tp *Template) Reset(old *Domain, cfg Config) (*Domain, *Thread, error) {
+	c, err := old.shut()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := c.Reset(tp.space, cfg.Budget); err != nil {
+		// It has dynamic code, or the kernel refused something.
+		c.Close()
+		return tp.NewDomain(cfg)
+	}
+	return tp.in(c, cfg)
+}
+
+func (tp *Template) in(c *cage.Cage, cfg Config) (*Domain, *Thread, error) {
+	of := &tp.d.cfg
+	cfg.Classic, cfg.Invocable, cfg.FirstThread, cfg.ControlStackSize = of.Classic, of.Invocable, of.FirstThread, of.ControlStackSize
+	if cfg.MaxThreads <= 0 {
+		cfg.MaxThreads = defaultMaxThreads
+	}
+	d := newDomain(cfg, c)
+	t, err := tp.thread(d)
+	if err != nil {
+		d.Close()
+		return nil, nil, fmt.Errorf("halite: a copy of a template: %w", err)
+	}
+	d.host.copyFrom(&tp.d.host)
+	return d, t, nil
+}
+
+func (tp *Template) thread(d *Domain) (*Thread, error) {
+	from := tp.t
+	tp.mu.Lock()
+	ctx, err := from.ctx.Clone(d.cage.Base())
+	tp.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	t := &Thread{d: d, ctx: ctx, inCall: true, tls2: from.tls2, clearTID: from.clearTID, parkedStack: from.parkedStack}
+	t.park.init()
+	t.parked = ctx.Save()
+	if at := from.exchange.request; at != 0 {
+		t.exchange.request = at
+		if t.exchange.header, err = t.header(at); err != nil {
+			t.release()
+			return nil, err
+		}
+	}
+	if err := d.register(t); err != nil {
+		t.release()
+		return nil, err
+	}
+	return t, nil
+}
+
+// Wait makes a thread that NewDomain returned available for calls.
+func (t *Thread) Wait() { t.d.callers.offer(t) }
+
+// Close gives the template up. Domains made from it keep what they have.
+func (tp *Template) Close() error {
+	tp.space.Close()
+	tp.d.callers.put(tp.t)
+	return tp.d.Close()
+}
+
+func (h *hostFuncs) copyFrom(o *hostFuncs) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if all := o.slots.Load(); all != nil {
+		own := new([MaxHostFuncs]atomic.Pointer[HostFunc])
+		for i := range o.next {
+			own[i].Store(all[i].Load())
+		}
+		h.slots.Store(own)
+	}
+	h.next, h.free = o.next, slices.Clone(o.free)
+}
