@@ -61,23 +61,9 @@ func (p *Process) Start(ctx context.Context) (answer []byte, descs []runtime.Des
 		p.main.Drop()
 		return nil, nil, context.Cause(ctx)
 	}
-	if p.cfg.Library && p.cfg.Callers > 1 {
-		fn, err := p.linker.Sym(ld.HandleDefault, addCaller, "", 0)
-		if err != nil {
-			p.main.Drop()
-			return nil, nil, err
-		}
-		p.dom.SetCallers(p.cfg.Callers, func(t *runtime.Thread) error {
-			c := runtime.Call{NInt: 1}
-			c.Int[0] = callerStack
-			if err := t.Do(fn.Addr, &c); err != nil {
-				return err
-			}
-			if e := uint32(c.Int[0]); e != 0 {
-				return fmt.Errorf("a further thread for calls: %w", unix.Errno(e&0xfff))
-			}
-			return nil
-		})
+	if err := p.setCallers(); err != nil {
+		p.main.Drop()
+		return nil, nil, err
 	}
 	stop := p.dom.Bind(ctx)
 	waits := p.main.Run()
@@ -91,6 +77,30 @@ func (p *Process) Start(ctx context.Context) (answer []byte, descs []runtime.Des
 	}
 	answer, descs = p.main.FirstAnswer()
 	return answer, descs, nil
+}
+
+// setCallers says how further threads for calls of the host are made, if there may be
+// some.
+func (p *Process) setCallers() error {
+	if !p.cfg.Library || p.cfg.Callers <= 1 {
+		return nil
+	}
+	fn, err := p.linker.Sym(ld.HandleDefault, addCaller, "", 0)
+	if err != nil {
+		return err
+	}
+	p.dom.SetCallers(p.cfg.Callers, func(t *runtime.Thread) error {
+		c := runtime.Call{NInt: 1}
+		c.Int[0] = callerStack
+		if err := t.Do(fn.Addr, &c); err != nil {
+			return err
+		}
+		if e := uint32(c.Int[0]); e != 0 {
+			return fmt.Errorf("a further thread for calls: %w", unix.Errno(e&0xfff))
+		}
+		return nil
+	})
+	return nil
 }
 
 // Function finds a function by name, as dlsym(RTLD_DEFAULT) does.

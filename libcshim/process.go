@@ -160,9 +160,10 @@ type Process struct {
 	nice     int
 	affinity []byte // as sched_setaffinity left it, nil for all
 
-	main    *runtime.Thread
-	ran     atomic.Bool // Run or Close has begun: main is theirs
-	closing sync.Once
+	main     *runtime.Thread
+	ran      atomic.Bool // Run or Close has begun: main is theirs
+	closing  sync.Once
+	template atomic.Pointer[Template] // that it has become
 }
 
 // task is a thread's part of the process.
@@ -444,6 +445,13 @@ func (p *Process) Run(ctx context.Context) (ExitStatus, error) {
 // Close ends the process and its descendants if they run and gives everything
 // back: domains, descriptors, the namespace.
 func (p *Process) Close() error {
+	if tp := p.template.Load(); tp != nil {
+		return tp.Close()
+	}
+	return p.close()
+}
+
+func (p *Process) close() error {
 	var err error
 	p.closing.Do(func() {
 		if !p.ran.Swap(true) && p.main != nil {
@@ -463,6 +471,9 @@ func (p *Process) Close() error {
 			err = cerr
 		}
 		t.anon.close()
+		if t.from != nil {
+			t.from.release()
+		}
 	})
 	return err
 }

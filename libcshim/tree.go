@@ -26,6 +26,8 @@ type tree struct {
 	ns     *namespace.Namespace // of the first process; the others have copies
 	ids    namespace.Identity
 	tracer *tracer
+	given  Config    // as the host gave it
+	from   *Template // nil: loaded
 
 	locks   lockTable
 	records recordLocks
@@ -80,7 +82,7 @@ var errExec = errors.New("libcshim: execve")
 
 func startTree(cfg *Config) *tree {
 	t := &tree{
-		max: max(cfg.MaxProcesses, 1), ns: cfg.Namespace, ids: cfg.Identity, tracer: newTracer(cfg.Trace),
+		given: *cfg, max: max(cfg.MaxProcesses, 1), ns: cfg.Namespace, ids: cfg.Identity, tracer: newTracer(cfg.Trace),
 		nodes: map[int]*node{}, lastPID: firstPID, foreground: firstPID,
 	}
 	if t.max > 1 && cfg.MaxMemory != 0 {

@@ -79,6 +79,18 @@ func (n *Namespace) Clone() *Namespace {
 	return c
 }
 
+// Renew is Clone for somebody who must not see what the others write to memory: file
+// systems of NewMemory are new and empty. Those are closed with the clone.
+func (n *Namespace) Renew() *Namespace {
+	c := n.Clone()
+	for _, m := range c.mounts {
+		if fs, ok := m.fs.(*memFS); ok {
+			m.fs, m.borrowed = NewMemory(fs.cfg), false
+		}
+	}
+	return c
+}
+
 // Close closes every mount.
 func (n *Namespace) Close() error {
 	n.mu.Lock()
