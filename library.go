@@ -79,6 +79,7 @@ type Library struct {
 	p            *libcshim.Process
 	d            *runtime.Domain
 	malloc, free uint32
+	from         *Template // nil: of Load
 }
 
 // Load validates and links the shared object that c.Program names, with its

@@ -735,27 +735,14 @@ func TestLoadLeaks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	count := func() [3]int {
-		fds, _ := os.ReadDir("/proc/self/fd")
-		maps, _ := os.ReadFile("/proc/self/maps")
-		return [3]int{runtime.NumGoroutine(), len(fds), bytes.Count(maps, []byte("\n"))}
-	}
 	for i := range 20 {
 		round(i)
 	}
-	before := count()
+	before := resources()
 	for i := range n {
 		round(i)
 	}
-	var after [3]int
-	for range 200 {
-		after = count()
-		if after[0] <= before[0] && after[1] <= before[1] && after[2] <= before[2]+20 {
-			return
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	t.Errorf("goroutines, descriptors, mappings: %v before, %v after", before, after)
+	noMore(t, before)
 }
 
 func mustFunc(t *testing.T, lib *halite.Library, name string) halite.Ptr {

@@ -1,5 +1,6 @@
 /* What the tests of Load call. The functions offered by the host are undefined. */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -115,3 +116,25 @@ void scribble(volatile char *volatile *where, int (*more)(void))
 	while (more())
 		for (int i = 0; i < 4096; i++) (*where)[i]++;
 }
+
+/* What a template holds, and what keeps a library from becoming one. */
+static char *kept;
+static size_t kept_size;
+int count(void) { return ++counter; }
+void keep(size_t n)
+{
+	if (!(kept = malloc(kept_size = n))) abort();
+	memset(kept, 1, n);
+}
+long kept_sum(void)
+{
+	long sum = 0;
+	for (size_t i = 0; i < kept_size; i++) sum += kept[i];
+	return sum;
+}
+void touch(size_t step) { for (size_t i = 0; i < kept_size; i += step) kept[i]++; }
+int have_file(const char *name) { return access(name, F_OK) == 0; }
+int open_file(const char *name) { return open(name, O_CREAT | O_RDWR, 0666); }
+int close_file(int fd) { return close(fd); }
+static void *endless(void *arg) { for (;;) pause(); return arg; }
+int begin_thread(void) { pthread_t t; return pthread_create(&t, 0, endless, 0); }
