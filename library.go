@@ -175,18 +175,22 @@ const onStack = 32 << 10
 // Call calls the function and waits for its return. It does not look at the
 // function's type: the arguments must be what C expects, and the result is read as
 // what C returned.
-func (f *Func) Call(ctx context.Context, args ...Arg) (r Result, err error) {
-	v, err := f.l.d.Enter(ctx)
+func (f *Func) Call(ctx context.Context, args ...Arg) (Result, error) {
+	var c runtime.Call
+	err := error(nil)
+	if registers(args, &c) {
+		err = f.l.d.Do(ctx, f.addr, &c)
+	} else {
+		err = f.enterWithMemory(ctx, args, &c)
+	}
 	if err != nil {
 		return Result{}, err
 	}
-	defer func() {
-		if e := v.Leave(err); e != nil {
-			r, err = Result{}, e
-		}
-	}()
-	var c runtime.Call
-	simple := len(args) <= 6
+	return Result{[2]uint64(c.Int[:2]), [2]uint64(c.Float[:2])}, nil
+}
+
+// registers puts arguments into registers, if that is where all of them go.
+func registers(args []Arg, c *runtime.Call) bool {
 	for i := range args {
 		if a := &args[i]; a.kind == argInt && c.NInt < 6 {
 			c.Int[c.NInt] = a.bits
@@ -195,19 +199,19 @@ func (f *Func) Call(ctx context.Context, args ...Arg) (r Result, err error) {
 			c.Float[c.NFloat] = a.bits
 			c.NFloat++
 		} else {
-			simple = false
-			break
+			return false
 		}
 	}
-	if simple {
-		err = v.Thread().Do(f.addr, &c)
-	} else {
-		err = f.callWithMemory(v.Thread(), args, &c)
-	}
+	return true
+}
+
+func (f *Func) enterWithMemory(ctx context.Context, args []Arg, c *runtime.Call) (err error) {
+	v, err := f.l.d.Enter(ctx)
 	if err != nil {
-		return Result{}, err
+		return err
 	}
-	return Result{[2]uint64(c.Int[:2]), [2]uint64(c.Float[:2])}, nil
+	defer func() { err = v.Leave(err) }()
+	return f.callWithMemory(v.Thread(), args, c)
 }
 
 // callWithMemory is a call with stack arguments or with arguments that are copied

@@ -305,6 +305,55 @@ func (d *Domain) enter(ctx context.Context, mustWait bool) (Visit, error) {
 	return v, nil
 }
 
+// Do calls a function of the domain: Enter, Thread.Do and Leave in one. ctx and the
+// errors are theirs.
+func (d *Domain) Do(ctx context.Context, fn uint32, c *Call) (err error) {
+	if ctx.Err() == nil && !d.ended() && d.callContextOf(ctx) == nil {
+		if t := d.callers.hot.Swap(nil); t != nil {
+			return t.visit(ctx, fn, c)
+		}
+	}
+	v, err := d.enter(ctx, false)
+	if err != nil {
+		return err
+	}
+	defer func() { err = v.Leave(err) }()
+	return v.t.Do(fn, c)
+}
+
+// visit is Do on a thread that waits for calls: what takes a call of nothing from a
+// hundred nanoseconds to half of it.
+func (t *Thread) visit(ctx context.Context, fn uint32, c *Call) (err error) {
+	bound := ctx.Done() != nil
+	if bound {
+		if err := t.bound.begin(t, ctx); err != nil {
+			t.d.callers.put(t)
+			return err
+		}
+	}
+	t.calling = ctx
+	defer func() { err = t.leave(bound, false, err) }()
+	return t.Do(fn, c)
+}
+
+// leave gives a thread back after a call from outside.
+func (t *Thread) leave(bound, through bool, err error) error {
+	t.calling = nil
+	if bound && !t.bound.end() && err == nil {
+		err = errThreadEnded
+	}
+	if err != nil {
+		err = t.reason(err)
+	}
+	if t.Exiting() || through {
+		t.end()
+		t.d.callers.lost()
+	} else {
+		t.d.callers.put(t)
+	}
+	return err
+}
+
 // Thread is the thread of the visit, on which Do may be called.
 func (v *Visit) Thread() *Thread { return v.t }
 
@@ -312,8 +361,8 @@ func (v *Visit) Thread() *Thread { return v.t }
 // the domain ended.
 func (v *Visit) Leave(err error) error {
 	t := v.t
-	t.calling = v.around
 	if v.nested != nil {
+		t.calling = v.around
 		v.nested.mu.Unlock()
 		if v.stop != nil {
 			v.stop()
@@ -323,19 +372,7 @@ func (v *Visit) Leave(err error) error {
 		}
 		return err
 	}
-	if v.bound && !t.bound.end() && err == nil {
-		err = errThreadEnded
-	}
-	if err != nil {
-		err = t.reason(err)
-	}
-	if t.Exiting() || v.through {
-		t.end()
-		t.d.callers.lost()
-	} else {
-		t.d.callers.put(t)
-	}
-	return err
+	return t.leave(v.bound, v.through, err)
 }
 
 // binding makes the end of a context the end of the domain, but only while a call

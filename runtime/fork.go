@@ -31,14 +31,12 @@ func (t *Thread) Fork(personality Personality, pid int) (*Thread, error) {
 	cfg := d.cfg
 	cfg.Personality, cfg.FirstThread, cfg.Symbolizer = personality, pid, nil
 	child := newDomain(cfg, c)
-	ctx, err := t.ctx.Clone(c.Base())
+	n, err := t.fork(child)
 	if err != nil {
 		c.Close()
 		return nil, errors.Join(ErrNoFork, err)
 	}
-	n := &Thread{d: child, ctx: ctx, inCall: true, tls2: t.tls2}
-	n.park.init()
-	ctx.Regs().RAX = 0
+	n.ctx.Regs().RAX = 0
 	if err := child.register(n); err != nil {
 		n.release()
 		c.Close()

@@ -59,11 +59,14 @@ func (t *Thread) stackTop() uint32 {
 	if t.ctx.Depth() == 0 && t.hostStack != 0 {
 		return t.hostStack + 128
 	}
-	if t.parked != nil && t.ctx.Depth() == 1 {
+	if t.waits() {
 		return t.parkedStack
 	}
 	return t.dataStack()
 }
+
+// waits is whether the thread is between calls of the host, in return_and_wait.
+func (t *Thread) waits() bool { return t.parked != nil && t.ctx.Depth() == 1 }
 
 // dataStack is the guest's stack pointer.
 func (t *Thread) dataStack() uint32 {
@@ -90,10 +93,13 @@ type outer struct {
 	inCall   bool
 	unbegun  bool
 	progress any
-	parked   *engine.State
 	context  *callContext
 	states   int // len of Thread.saved
 }
+
+// waiting is what a thread is doing that waits for calls: nothing, and it was saved
+// when it began to.
+var waiting = outer{inCall: true}
 
 func (t *Thread) call(fn uint32, c *Call) error {
 	if t.Exiting() {
@@ -108,24 +114,26 @@ func (t *Thread) call(fn uint32, c *Call) error {
 	} else if t.controlRoom() < controlReserve {
 		return errControlStack
 	}
+	if t.waits() {
+		return t.run(fn, stack, c, &waiting, 1)
+	}
 	o := outer{
 		floor: t.floor, cut: t.cut, slot: t.slot, inCall: t.inCall, unbegun: t.unbegun, progress: t.progress,
-		parked: t.parked, context: t.hostCall.context, states: len(t.saved),
+		context: t.hostCall.context, states: len(t.saved),
 	}
-	// A thread that waits for calls was saved when it began to; one of the
-	// host has nothing to come back to.
-	if t.parked == nil && t.ctx.Depth() > 0 {
+	depth := t.ctx.Depth()
+	if depth > 0 {
 		o.saved = t.ctx.Save()
 		t.saved = append(t.saved, o.saved)
-	}
-	if t.parked != nil {
-		t.saved = append(t.saved, t.parked)
-	}
-	t.floor, t.cut, t.unbegun, t.progress, t.parked = len(t.frames), 0, false, nil, nil
-	depth := t.ctx.Depth()
-	if depth == 0 {
+	} else { // a thread of the host has nothing to come back to
 		t.idle.Store(false)
 	}
+	return t.run(fn, stack, c, &o, depth)
+}
+
+// run is call on top of what the thread was doing.
+func (t *Thread) run(fn, stack uint32, c *Call, o *outer, depth int) error {
+	t.floor, t.cut, t.unbegun, t.progress = len(t.frames), 0, false, nil
 	t.ctx.SetCall(fn, stack, c.Int[:c.NInt]...)
 	if c.NFloat > 0 {
 		for i, v := range c.Float[:c.NFloat] {
@@ -135,7 +143,7 @@ func (t *Thread) call(fn uint32, c *Call) error {
 	}
 	// Also when a Go function that the guest called panics or ends its goroutine:
 	// the guest's part of the call is dropped.
-	defer t.back(&o, depth)
+	defer t.back(o, depth)
 	if err := t.loop(); err != nil {
 		return err
 	}
@@ -156,7 +164,6 @@ func (t *Thread) back(o *outer, depth int) {
 		t.frames = t.frames[:t.floor]
 	}
 	t.floor, t.cut, t.slot, t.inCall, t.unbegun, t.progress = o.floor, o.cut, o.slot, o.inCall, o.unbegun, o.progress
-	t.parked = o.parked
 	if c := t.hostCall.context; c != o.context {
 		// A Go function has left by a panic.
 		if c != nil {
@@ -167,8 +174,10 @@ func (t *Thread) back(o *outer, depth int) {
 	if o.saved != nil {
 		t.ctx.Restore(o.saved)
 	}
-	clear(t.saved[o.states:])
-	t.saved = t.saved[:o.states]
+	if len(t.saved) > o.states {
+		clear(t.saved[o.states:])
+		t.saved = t.saved[:o.states]
+	}
 	if depth == 0 {
 		t.idle.Store(true)
 		t.d.suspension.settled()

@@ -129,14 +129,13 @@ func (tp *Template) in(c *cage.Cage, cfg Config) (*Domain, *Thread, error) {
 func (tp *Template) thread(d *Domain) (*Thread, error) {
 	from := tp.t
 	tp.mu.Lock()
-	ctx, err := from.ctx.Clone(d.cage.Base())
+	t, err := from.fork(d)
 	tp.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
-	t := &Thread{d: d, ctx: ctx, inCall: true, tls2: from.tls2, clearTID: from.clearTID, parkedStack: from.parkedStack}
-	t.park.init()
-	t.parked = ctx.Save()
+	t.clearTID, t.parkedStack = from.clearTID, from.parkedStack
+	t.parked = t.ctx.Save()
 	if at := from.exchange.request; at != 0 {
 		t.exchange.request = at
 		if t.exchange.header, err = t.header(at); err != nil {

@@ -33,12 +33,13 @@ type Thread struct {
 	exitCode int32
 	clearTID uint32
 
-	frames  []handlerFrame // handlers that have not returned, outermost first
-	floor   int            // frames below belong to outer invocations
-	cut     int64          // Restart or RestartUnlessHandled when the last call was cut short
-	slot    uint32         // slot of that call
-	inCall  bool           // the guest waits for the result of a call
-	unbegun bool           // the handler on top of frames has not begun
+	frames   []handlerFrame // handlers that have not returned, outermost first
+	floor    int            // frames below belong to outer invocations
+	cut      int64          // Restart or RestartUnlessHandled when the last call was cut short
+	slot     uint32         // slot of that call
+	inCall   bool           // the guest waits for the result of a call
+	answered bool           // answerCall has given it, and Resume returns nevertheless
+	unbegun  bool           // the handler on top of frames has not begun
 	// Progress is where a call that is cut short leaves what it needs when it
 	// is made again (an absolute deadline). It is nil in a fresh call.
 	progress any
@@ -123,10 +124,27 @@ func (d *Domain) newThread() (*Thread, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Thread{d: d, ctx: ctx}
-	t.park.init()
+	t := newThread(d, ctx)
 	t.idle.Store(true)
 	return t, nil
+}
+
+func newThread(d *Domain, ctx *engine.Context) *Thread {
+	t := &Thread{d: d, ctx: ctx}
+	ctx.SetServer(t.answerCall)
+	t.park.init()
+	return t
+}
+
+// fork is a thread of d that stands where t does, in a call.
+func (t *Thread) fork(d *Domain) (*Thread, error) {
+	ctx, err := t.ctx.Clone(d.cage.Base())
+	if err != nil {
+		return nil, err
+	}
+	n := newThread(d, ctx)
+	n.inCall, n.tls2 = true, t.tls2
+	return n, nil
 }
 
 // Start runs the thread on a goroutine of its own.
@@ -256,16 +274,16 @@ func (t *Thread) loop() error {
 		t.unbegun = t.unbegun && exit.Reason == engine.ExitInterrupt && t.stillUnbegun()
 		switch exit.Reason {
 		case engine.ExitCall:
-			t.progress = nil
 			switch {
-			case exit.Slot >= firstHostSlot:
-				t.callHost(exit.Slot)
-			case exit.Slot == naclReturnAndWait && (t.d.cfg.Invocable || !t.d.cfg.Classic):
+			case t.answered:
+				t.answered = false
+			case t.mayWait(exit.Slot):
+				t.progress = nil
 				if t.returnAndWait() {
 					return errWaits
 				}
 			default:
-				t.serve(exit.Slot)
+				t.handle(exit.Slot)
 			}
 		case engine.ExitReturn:
 			return nil
@@ -278,6 +296,32 @@ func (t *Thread) loop() error {
 		case engine.ExitFault:
 			t.fault()
 		}
+	}
+}
+
+// answerCall answers a call of the guest while Resume is in progress. It is false if
+// the guest can't go on: loop goes on then.
+func (t *Thread) answerCall(slot uint32) bool {
+	if t.mayWait(slot) {
+		return false
+	}
+	t.inCall, t.unbegun = true, false
+	t.handle(slot)
+	t.answered = t.attention.Load() || t.exiting || t.d.ended() || t.cut != 0
+	return !t.answered
+}
+
+// mayWait is whether a call may make the thread wait for calls of the host.
+func (t *Thread) mayWait(slot uint32) bool {
+	return slot == naclReturnAndWait && (t.d.cfg.Invocable || !t.d.cfg.Classic)
+}
+
+func (t *Thread) handle(slot uint32) {
+	t.progress = nil
+	if slot >= firstHostSlot {
+		t.callHost(slot)
+	} else {
+		t.serve(slot)
 	}
 }
 

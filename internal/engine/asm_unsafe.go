@@ -6,10 +6,14 @@ import (
 )
 
 //go:noescape
-func enterNear(c *core)
+func enterNear(c *core, x *Context)
 
 //go:noescape
-func enterFar(c *core)
+func enterFar(c *core, x *Context)
+
+// serveNear and serveFar are reached from enter alone.
+func serveNear(c *core, x *Context)
+func serveFar(c *core, x *Context)
 
 //go:noescape
 func addressesNear(h *handlerData) (signalHandler uintptr)
@@ -52,7 +56,7 @@ func exitsyscall()
 //go:noinline
 func enterDetachedNear(c *core) {
 	entersyscall()
-	enterNear(c)
+	enterNear(c, nil)
 	exitsyscall()
 }
 
@@ -60,7 +64,7 @@ func enterDetachedNear(c *core) {
 //go:noinline
 func enterDetachedFar(c *core) {
 	entersyscall()
-	enterFar(c)
+	enterFar(c, nil)
 	exitsyscall()
 }
 

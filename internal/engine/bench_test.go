@@ -31,6 +31,25 @@ func BenchmarkHostCall(b *testing.B) {
 	c.Leave()
 }
 
+// BenchmarkServed is one that is answered before Resume returns.
+func BenchmarkServed(b *testing.B) {
+	_, c := newGuest(b)
+	n := 0
+	c.SetServer(func(uint32) bool {
+		c.Regs().RAX = 0
+		n++
+		return n%1000 != 0
+	})
+	start(c, "calls", 1<<62)
+	b.ResetTimer()
+	for n < b.N {
+		if c.Resume().Reason != ExitCall {
+			b.Fatal("no call")
+		}
+	}
+	c.Leave()
+}
+
 // BenchmarkHostCallX87 is a call with values on the x87 stack.
 func BenchmarkHostCallX87(b *testing.B) {
 	_, c := newGuest(b)

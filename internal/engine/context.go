@@ -57,6 +57,7 @@ type Context struct {
 	frames  []invocation // innermost last
 	seq     uint64       // for core.id
 	fault   *Fault
+	server  func(slot uint32) bool
 	detach  bool // see SetDetached
 	full    bool // the next Resume is refused: no room on the control stack
 
@@ -136,6 +137,13 @@ func newContext(base uintptr, o ContextOptions) (*Context, error) {
 // once it has computed for 10 ms. An entry takes some 20 ns more and keeps an
 // OS thread; in return, Interrupt and timers need not wait for a processor.
 func (c *Context) SetDetached(on bool) { c.detach = on }
+
+// SetServer lets f answer calls of the guest before Resume returns with them, which
+// takes a third of the time. f is called by Resume, with the Context as Resume would have left
+// it, and may do with it what Resume's caller may. If it returns true, the guest goes
+// on; otherwise Resume returns ExitCall for the call. Some calls do not come to f: the
+// first after a long computation, and those of the classic ABI.
+func (c *Context) SetServer(f func(slot uint32) bool) { c.server = f }
 
 // newID makes threads forget that they hold our x87 registers.
 func (c *Context) newID() {

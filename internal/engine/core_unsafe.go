@@ -36,6 +36,8 @@ type core struct {
 	vec    uint32 // 1: modeCall loads ymm instead of clearing the registers
 	xmask  uint32 // state components that xsave holds
 	gs     uint32 // how the gs base is set: gsInstruction...
+	serve  uint32 // 1: a call of a trampoline goes to SERVE
+	served uint32 // 1: the return predictor's top is the call that is returned from
 
 	entry    uintptr // where trampolines jump: DISPATCH or CLASSIC
 	ctlTop   uintptr // end of the control stack
@@ -51,7 +53,7 @@ type core struct {
 
 	regs Registers
 	env  [8]uint32 // for FLDENV: control, status and tag word, the rest zero
-	_    [0x200 - 0x148]byte
+	_    [0x200 - 0x150]byte
 
 	ymm   [16][32]byte         // after a call
 	xsave [0x1000 - 0x400]byte // after an interruption or a fault

@@ -9,12 +9,12 @@
 #define F_GS (FS_WORDS+28)	// 32 bits: upper half of the gs base, where it can't be read
 #define F_OWNER (FS_WORDS+32)	// core.id whose x87 state the CPU holds, or a jump target
 
-// func enter(c *core)
+// func enter(c *core, x *Context)
 //
 // From the store to F_CTX on, a signal handler knows that this thread is on
 // its way into a guest. Until the guest's first instruction, everything can be
 // begun anew from core: an interruption goes to BAIL.
-TEXT ENTER, NOSPLIT|NOFRAME, $0-8
+TEXT ENTER, NOSPLIT|NOFRAME, $0-16
 	MOVQ	c+0(FP), AX
 	MOVQ	SP, core_hostSP(AX)
 	MOVQ	BP, core_hostBP(AX)
@@ -61,10 +61,18 @@ masked:
 	LOAD_REGISTERS
 	XORL	CX, CX
 	MOVQ	REG_RSP(AX), SP
+	CMPL	core_served(AX), $0
+	JNE	served
 	MOVQ	REG_RAX(AX), AX
 	MOVQ	(SP), R11
 	LEAQ	8(SP), SP
 	JMP	R11
+served:
+	// From SERVE: the predictor's top is the guest's call.
+	MOVL	$0, core_served(AX)
+	MOVQ	REG_RAX(AX), AX
+	MOVQ	(SP), R11
+	RET
 
 start:
 	// A function or a signal handler begins.
@@ -378,7 +386,11 @@ rounded:
 	MOVL	$const_modeResume, core_mode(CX)
 	MOVL	$const_reasonCall, core_reason(CX)
 	MOVQ	$0, F_CTX(FS)
+	CMPL	core_serve(CX), $0
+	JNE	serve
 	LEAVE_UNBALANCED
+serve:
+	JMP	SERVE
 control:
 	FLDCW	·goFCW(SB)
 	JMP	masked
@@ -392,6 +404,25 @@ x87:
 	FNINIT_
 	MOVL	$1, core_x87(CX)
 	JMP	masked
+
+// A call that is answered without a return to Go, by a call of Go. It is reached
+// as if the caller of ENTER had called it, and leaves to ENTER as if it had called
+// that, so that the stack may have moved meanwhile. What matters is the return
+// predictor: a guest's call without its return puts it out of step for each return of
+// Go that follows, which costs more than all the rest.
+TEXT SERVE, 0, $16-16
+	NO_LOCAL_POINTERS
+	MOVQ	x+8(FP), AX
+	MOVQ	AX, 0(SP)
+	CALL	·serve(SB)
+	MOVBLZX	8(SP), AX
+	TESTL	AX, AX
+	JEQ	out
+	MOVQ	c+0(FP), AX
+	MOVL	$1, core_served(AX)
+	RET	ENTER
+out:
+	RET
 
 // Where the signal handler sends a guest that stops anywhere: its general
 // registers are in core, its vector and x87 registers still in the CPU, the

@@ -1,4 +1,5 @@
 #include "go_asm.h"
+#include "funcdata.h"
 #include "textflag.h"
 
 // Instructions that Go's assembler does not know, or knows with a wait.
@@ -150,6 +151,7 @@ GLOBL ·goFCW(SB), RODATA|NOPTR, $2
 // does not look at them.
 #define FS_WORDS 0
 #define ENTER ·enterNear(SB)
+#define SERVE ·serveNear(SB)
 #define CALL_GUEST callGuestNear<>(SB)
 #define CALL_SIGNAL callSignalNear<>(SB)
 #define BAIL bailNear<>(SB)
@@ -172,6 +174,7 @@ GLOBL ·goFCW(SB), RODATA|NOPTR, $2
 
 #undef FS_WORDS
 #undef ENTER
+#undef SERVE
 #undef CALL_GUEST
 #undef CALL_SIGNAL
 #undef BAIL
@@ -201,6 +204,7 @@ GLOBL ·goFCW(SB), RODATA|NOPTR, $2
 // more but that other tools rely on being there.
 #define FS_WORDS 0x100
 #define ENTER ·enterFar(SB)
+#define SERVE ·serveFar(SB)
 #define CALL_GUEST callGuestFar<>(SB)
 #define CALL_SIGNAL callSignalFar<>(SB)
 #define BAIL bailFar<>(SB)

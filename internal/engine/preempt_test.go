@@ -306,6 +306,14 @@ func storm(t *testing.T, d time.Duration) {
 		s, c := newGuest(t)
 		s.regs(guestIn).pattern(uint64(i) << 8)
 		watched[i] = c
+		if i%2 == 1 {
+			c.SetServer(func(uint32) bool {
+				if calls.Add(1)%8 == 0 {
+					runtime.Gosched()
+				}
+				return !c.Interrupted()
+			})
+		}
 		wg.Go(func() {
 			for !stop.Load() {
 				for _, name := range []string{"verify", "verifycalls"} {

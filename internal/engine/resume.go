@@ -37,12 +37,16 @@ func (c *Context) Resume() Exit {
 	}
 	detach := c.detach || machine.detachAlways
 	for {
-		switch {
-		case detach && c.enterDetached():
-		case machine.far:
-			enterFar(k)
-		default:
-			enterNear(k)
+		k.serve = 0
+		if !detach || !c.enterDetached() {
+			if c.server != nil {
+				k.serve = 1
+			}
+			if machine.far {
+				enterFar(k, c)
+			} else {
+				enterNear(k, c)
+			}
 		}
 		switch k.reason {
 		case reasonCall:
@@ -90,6 +94,18 @@ func (c *Context) enterDetached() bool {
 	}
 	detached.Add(-1)
 	return true
+}
+
+// serve is called by SERVE.
+func serve(c *Context) bool {
+	k := c.core
+	slot := k.slot
+	if slot == slotBadUnwind {
+		return false
+	}
+	goOn := c.server(slot)
+	k.slot, k.reason, k.serve = slot, reasonCall, 1 // an inner Resume's by now
+	return goOn
 }
 
 // yield is a function with a stack check, where Go's scheduler takes over when

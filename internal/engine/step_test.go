@@ -27,8 +27,10 @@ import (
 // TestEverySignal: a signal at any instruction changes nothing for the guest.
 func TestEverySignal(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGURG, syscall.SIGUSR2} {
-		n := trace(t, "signal", sig)
-		t.Logf("%v at each of %d instructions", sig, n)
+		for _, name := range []string{"signal", "served"} {
+			n := trace(t, name, sig)
+			t.Logf("%s: %v at each of %d instructions", name, sig, n)
+		}
 	}
 }
 
@@ -43,7 +45,7 @@ func TestEveryClassicSignal(t *testing.T) {
 // TestEveryInterrupt: an interrupt at any instruction ends the guest's endless
 // loop, and no register shows an address of the host.
 func TestEveryInterrupt(t *testing.T) {
-	for _, name := range []string{"ctlspin", "callspin", "classictls"} {
+	for _, name := range []string{"ctlspin", "callspin", "servedspin", "classictls"} {
 		n := trace(t, name, syscall.SIGURG)
 		t.Logf("%s: interrupted at each of %d instructions", name, n)
 	}
@@ -64,6 +66,12 @@ func TestStepChild(t *testing.T) {
 	} else {
 		s, c = newGuest(t)
 	}
+	if mode == "served" || mode == "servedspin" {
+		c.SetServer(func(uint32) bool {
+			c.Regs().RAX = 0
+			return !c.Interrupted()
+		})
+	}
 	s.regs(guestIn).pattern(3)
 	lo, hi := textRange()
 	fmt.Printf("step %d %d %d %d %d %d\n", syscall.Gettid(), s.Base(), lo, hi, handler.enter, uintptr(unsafe.Pointer(&c.core.intr)))
@@ -72,8 +80,10 @@ func TestStepChild(t *testing.T) {
 	for turn := 0; ; turn++ {
 		name := mode
 		switch mode {
-		case "signal", "classic":
+		case "signal", "served", "classic":
 			name = "verifycalls"
+		case "servedspin":
+			name = "callspin"
 		case "classictls":
 			name = "tlsspin"
 		}
@@ -211,7 +221,7 @@ turns:
 				break
 			}
 		}
-		if mode != "signal" && mode != "classic" {
+		if mode != "signal" && mode != "served" && mode != "classic" {
 			if n > 220 { // several times around the loop
 				end()
 				return n
