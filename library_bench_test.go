@@ -33,3 +33,65 @@ func BenchmarkCall(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkLoad is a domain with the library and the C library, a call and its end.
+func BenchmarkLoad(b *testing.B) {
+	c := config(b, "liblibrary.so")
+	for b.Loop() {
+		lib, err := halite.Load(context.Background(), c)
+		if err != nil {
+			b.Fatal(err)
+		}
+		callNothing(b, lib)
+		lib.Close()
+	}
+}
+
+func callNothing(b *testing.B, lib *halite.Library) {
+	f, err := lib.Func("nothing")
+	if err == nil {
+		_, err = f.Call(context.Background())
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+// BenchmarkTemplate is the same for copies of a template.
+func BenchmarkTemplate(b *testing.B) {
+	lib, err := halite.Load(context.Background(), config(b, "liblibrary.so"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	callNothing(b, lib)
+	t, err := lib.Template()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer t.Close()
+	b.Run("New", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			lib, err := t.New()
+			if err != nil {
+				b.Fatal(err)
+			}
+			callNothing(b, lib)
+			lib.Close()
+		}
+	})
+	b.Run("Reset", func(b *testing.B) {
+		lib, err := t.New()
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer lib.Close()
+		b.ReportAllocs()
+		for b.Loop() {
+			callNothing(b, lib)
+			if err := lib.Reset(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
