@@ -35,3 +35,31 @@ func ExampleRun() {
 	}
 	fmt.Println(status)
 }
+
+// Serve each request in a sandbox that has seen no other.
+func ExampleTemplate() {
+	ctx := context.Background()
+	lib, err := halite.Load(ctx, halite.Config{Program: "libquery.so", Libraries: []string{"guest/lib"}, MaxMemory: 64 << 20})
+	if err != nil {
+		log.Fatal(err)
+	}
+	t, err := lib.Template() // after whatever is to be done once
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer t.Close()
+	serve := func(ctx context.Context, query string) (int32, error) {
+		lib, err := t.New()
+		if err != nil {
+			return 0, err
+		}
+		defer lib.Close()
+		run, err := lib.Func("run")
+		if err != nil {
+			return 0, err
+		}
+		r, err := run.Call(ctx, halite.String(query))
+		return r.Int32(), err
+	}
+	fmt.Println(serve(ctx, "1 + 1"))
+}

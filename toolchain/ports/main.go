@@ -80,10 +80,12 @@ func build(ctx context.Context, name string, native Compiler, o Options) (string
 		return dash(c).ensure(ctx, o)
 	case name == "python":
 		return python(c).ensure(ctx, o)
+	case name == "libpng":
+		return png(c).ensure(ctx, o)
 	case libraries[name] != nil:
 		return libraries[name](c).ensure(ctx, o)
 	}
-	return "", fmt.Errorf("no recipe for %q; there are lua, lpeg, dash, python and the libraries bzip2, expat, libedit, libffi, ncurses, openssl, sqlite, xz, zlib", name)
+	return "", fmt.Errorf("no recipe for %q; there are lua, lpeg, dash, python and the libraries bzip2, expat, libedit, libffi, libpng, ncurses, openssl, sqlite, xz, zlib", name)
 }
 
 // programs are those of installed ports that have a name of their own.
