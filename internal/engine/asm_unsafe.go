@@ -12,7 +12,11 @@ func enterNear(c *core, x *Context)
 func enterFar(c *core, x *Context)
 
 // serveNear and serveFar are reached from enter alone.
+//
+//lint:ignore U1000 the declarations are for the collector
 func serveNear(c *core, x *Context)
+
+//lint:ignore U1000 likewise
 func serveFar(c *core, x *Context)
 
 //go:noescape

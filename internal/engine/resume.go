@@ -97,6 +97,8 @@ func (c *Context) enterDetached() bool {
 }
 
 // serve is called by SERVE.
+//
+//lint:ignore U1000 by assembly alone
 func serve(c *Context) bool {
 	k := c.core
 	slot := k.slot
