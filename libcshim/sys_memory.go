@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -141,7 +140,7 @@ func sysMmap(k *task, a *args) (int64, error) {
 	c := k.p.dom.Cage()
 	if flags&unix.MAP_ANONYMOUS != 0 {
 		if shared && k.p.tree.several() {
-			at, err := mapShared(c, uint32(addr), length, prot, mode)
+			at, err := c.MapShared(uint32(addr), length, prot, mode)
 			return int64(at), err
 		}
 		// Otherwise it has nobody to be shared with but the threads here.
@@ -161,20 +160,6 @@ func sysMmap(k *task, a *args) (int64, error) {
 		at, err := k.mapFile(o, uint32(addr), length, prot, mode, int64(off), shared)
 		return int64(at), err
 	})
-}
-
-// mapShared maps memory that the processes which the guest will start share with it.
-func mapShared(c *cage.Cage, addr uint32, n uint64, prot cage.Prot, mode cage.MapMode) (uint32, error) {
-	fd, err := unix.MemfdCreate("halite-shared", unix.MFD_CLOEXEC)
-	if err != nil {
-		return 0, err
-	}
-	f := os.NewFile(uintptr(fd), "shared memory")
-	defer f.Close()
-	if err := f.Truncate(int64(n)); err != nil {
-		return 0, err
-	}
-	return c.MapFile(addr, n, prot, mode, f, 0, true)
 }
 
 // sysMmapCode is NaCl's way to map code: whole units of 64 KiB of a file, at an

@@ -83,7 +83,7 @@ func sysFutex(k *task, a *args) (int64, error) {
 	if addr%4 != 0 {
 		return 0, unix.EINVAL
 	}
-	bitset := ^uint32(0)
+	bitset, shared := ^uint32(0), op&futexPrivate == 0
 	switch op & futexCommandMask {
 	case futexWaitBitset, futexWakeBitset:
 		if bitset = uint32(a[5]); bitset == 0 {
@@ -106,7 +106,7 @@ func sysFutex(k *task, a *args) (int64, error) {
 				deadline = absolute(unix.CLOCK_MONOTONIC, ts)
 			}
 		}
-		err := k.t.FutexWait(addr, val, bitset, deadline)
+		err := k.t.FutexWait(addr, shared, val, bitset, deadline)
 		if err == runtime.ErrFutexInterrupted {
 			if deadline.IsZero() {
 				return 0, errRestart
@@ -115,7 +115,7 @@ func sysFutex(k *task, a *args) (int64, error) {
 		}
 		return 0, err
 	case futexWake, futexWakeBitset:
-		return int64(k.p.dom.FutexWake(addr, count(val), bitset)), nil
+		return int64(k.p.dom.FutexWake(addr, shared, count(val), bitset)), nil
 	case futexRequeue, futexCmpRequeue:
 		target := uint32(a[4])
 		if target%4 != 0 || int32(val) < 0 || int32(a[3]) < 0 {
@@ -126,13 +126,13 @@ func sysFutex(k *task, a *args) (int64, error) {
 			v := uint32(a[5])
 			compare = &v
 		}
-		woken, moved, err := k.p.dom.FutexRequeue(addr, int(val), target, int(uint32(a[3])), compare)
+		woken, moved, err := k.p.dom.FutexRequeue(addr, shared, int(val), target, int(uint32(a[3])), compare)
 		if compare == nil {
 			return int64(woken), err
 		}
 		return int64(woken + moved), err
 	case futexWakeOp:
-		return k.futexWakeOp(addr, count(val), uint32(a[3]), uint32(a[4]), uint32(a[5]))
+		return k.futexWakeOp(addr, shared, count(val), uint32(a[3]), uint32(a[4]), uint32(a[5]))
 	}
 	return 0, unix.ENOSYS
 }
@@ -144,7 +144,7 @@ func count(v uint32) int {
 
 // futexWakeOp changes a second word atomically, wakes the waiters of the first,
 // and those of the second if its old value fulfils a condition.
-func (k *task) futexWakeOp(addr uint32, n int, n2, addr2, code uint32) (int64, error) {
+func (k *task) futexWakeOp(addr uint32, shared bool, n int, n2, addr2, code uint32) (int64, error) {
 	op, cmp := code>>28&7, code>>24&15
 	arg, cmpArg := int32(code<<8)>>20, int32(code<<20)>>20
 	if code>>31 != 0 {
@@ -183,7 +183,7 @@ func (k *task) futexWakeOp(addr uint32, n int, n2, addr2, code uint32) (int64, e
 			break
 		}
 	}
-	woken := k.p.dom.FutexWake(addr, n, ^uint32(0))
+	woken := k.p.dom.FutexWake(addr, shared, n, ^uint32(0))
 	o := int32(old)
 	var hit bool
 	switch cmp {
@@ -203,7 +203,7 @@ func (k *task) futexWakeOp(addr uint32, n int, n2, addr2, code uint32) (int64, e
 		return 0, unix.ENOSYS
 	}
 	if hit {
-		woken += k.p.dom.FutexWake(addr2, count(n2), ^uint32(0))
+		woken += k.p.dom.FutexWake(addr2, shared, count(n2), ^uint32(0))
 	}
 	return int64(woken), nil
 }
@@ -315,7 +315,7 @@ func (k *task) orphan(addr uint32) {
 		}
 		if ok {
 			if v&futexWaiters != 0 {
-				k.p.dom.FutexWake(addr, 1, ^uint32(0))
+				k.p.dom.FutexWake(addr, true, 1, ^uint32(0))
 			}
 			return
 		}

@@ -23,11 +23,13 @@ type tree struct {
 	max    int // processes at once, those that nobody has waited for included
 	budget *cage.Budget
 	cpu    *runtime.CPUBudget
-	ns     *namespace.Namespace // of the first process; the others have copies
-	ids    namespace.Identity
-	tracer *tracer
-	given  Config    // as the host gave it
-	from   *Template // nil: loaded
+	// futexes are those in memory that several processes have.
+	futexes *runtime.Futexes
+	ns      *namespace.Namespace // of the first process; the others have copies
+	ids     namespace.Identity
+	tracer  *tracer
+	given   Config    // as the host gave it
+	from    *Template // nil: loaded
 
 	locks   lockTable
 	records recordLocks
@@ -83,7 +85,7 @@ var errExec = errors.New("libcshim: execve")
 func startTree(cfg *Config) *tree {
 	t := &tree{
 		given: *cfg, max: max(cfg.MaxProcesses, 1), ns: cfg.Namespace, ids: cfg.Identity, tracer: newTracer(cfg.Trace),
-		nodes: map[int]*node{}, lastPID: firstPID, foreground: firstPID,
+		nodes: map[int]*node{}, lastPID: firstPID, foreground: firstPID, futexes: runtime.NewFutexes(),
 	}
 	if t.max > 1 && cfg.MaxMemory != 0 {
 		t.budget = cage.NewBudget(cfg.MaxMemory)

@@ -29,6 +29,8 @@ type Config struct {
 	Personality Personality
 	// Symbolizer names code addresses in fault reports; may be nil.
 	Symbolizer Symbolizer
+	// Futexes are those in memory that is shared with other domains; nil: none.
+	Futexes *Futexes
 	// FirstThread is the number of the first thread, and thereby what a guest
 	// takes for its process id; 0 means 1000.
 	FirstThread int
@@ -147,7 +149,7 @@ func newDomain(cfg Config, c *cage.Cage) *Domain {
 	if d.person == nil {
 		d.person = NoPersonality{}
 	}
-	d.futexes.init()
+	d.futexes.init(0)
 	d.callers.d = d
 	if cfg.CPU != nil {
 		clock.watch(d)

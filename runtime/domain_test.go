@@ -119,7 +119,7 @@ func TestEndWakesBlocked(t *testing.T) {
 					}
 				}
 			case 3:
-				if err := th.FutexWait(guestData, 0, 1, time.Time{}); err != ErrFutexInterrupted {
+				if err := th.FutexWait(guestData, false, 0, 1, time.Time{}); err != ErrFutexInterrupted {
 					t.Errorf("futex: %v", err)
 				}
 			}
@@ -459,9 +459,9 @@ func TestManyThreads(t *testing.T) {
 	var arrived atomic.Int32
 	d := newGuestWith(t, Config{ControlStackSize: 16 << 10, Personality: &scripted{syscall: func(th *Thread, nr uint64, a [6]uint64) int64 {
 		if arrived.Add(1) == n {
-			th.Domain().FutexWake(guestData, n, 1)
+			th.Domain().FutexWake(guestData, false, n, 1)
 		} else {
-			_ = th.FutexWait(guestData, 0, 1, time.Time{})
+			_ = th.FutexWait(guestData, false, 0, 1, time.Time{})
 		}
 		th.Exit(0)
 		return 0

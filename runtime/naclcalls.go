@@ -185,9 +185,9 @@ func (t *Thread) naclCallOf(slot uint32, a [6]uint64) int64 {
 			}
 			deadline = time.Unix(int64(sec), int64(nsec))
 		}
-		return futexErrno(t.FutexWait(uint32(a[0]), uint32(a[1]), ^uint32(0), deadline))
+		return futexErrno(t.FutexWait(uint32(a[0]), false, uint32(a[1]), ^uint32(0), deadline))
 	case naclFutexWake:
-		return int64(t.d.FutexWake(uint32(a[0]), int(int32(a[1])), ^uint32(0)))
+		return int64(t.d.FutexWake(uint32(a[0]), false, int(int32(a[1])), ^uint32(0)))
 	case naclGetRandom:
 		return t.naclRandom(uint32(a[0]), uint32(a[1]))
 	}

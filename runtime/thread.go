@@ -201,7 +201,7 @@ func (t *Thread) end() {
 	if t.clearTID != 0 {
 		// The address may have been unmapped meanwhile: nobody waits then.
 		if t.d.mem.Store32(t.clearTID, 0) == nil {
-			t.d.FutexWake(t.clearTID, 1, ^uint32(0))
+			t.d.FutexWake(t.clearTID, true, 1, ^uint32(0))
 		}
 	}
 	t.release()

@@ -225,17 +225,73 @@ func (c *Cage) MapFile(off uint32, n uint64, prot Prot, mode MapMode, f *os.File
 	if fileOff < 0 || fileOff%PageSize != 0 || n > Size || fileOff > 1<<62 {
 		return 0, ErrInvalid
 	}
-	kind, flags := KindFile, syscall.MAP_PRIVATE
+	e := interval{prot: prot, kind: KindFile, charged: prot&ProtWrite != 0, name: f.Name(), at: uint64(fileOff)}
 	if shared {
-		kind, flags = KindShared, syscall.MAP_SHARED
+		o, err := objectOf(f)
+		if err != nil {
+			return 0, err
+		}
+		e.kind, e.object = KindShared, o
 	}
-	return c.place(off, n, prot, mode, func(start, end uint64) error {
-		e := interval{start: start, end: end, prot: prot, kind: kind, charged: prot&ProtWrite != 0, name: f.Name()}
+	return c.mapFile(off, n, mode, f, e)
+}
+
+// MapShared maps n bytes of zeroes that the cages which are made from this one by Clone
+// share with it. They count against the limits of each, whatever may be done with them:
+// a page of such memory is taken when it is read too.
+func (c *Cage) MapShared(off uint32, n uint64, prot Prot, mode MapMode) (uint32, error) {
+	if n > Size {
+		return 0, ErrNoSpace
+	}
+	fd, err := unix.MemfdCreate("halite-shared", unix.MFD_CLOEXEC)
+	if err != nil {
+		return 0, err
+	}
+	f := os.NewFile(uintptr(fd), "shared memory")
+	defer f.Close()
+	if err := f.Truncate(int64(roundUp(n))); err != nil {
+		return 0, err
+	}
+	o, err := objectOf(f)
+	if err != nil {
+		return 0, err
+	}
+	return c.mapFile(off, n, mode, f, interval{prot: prot, kind: KindShared, charged: true, name: f.Name(), object: o})
+}
+
+func objectOf(f *os.File) (Object, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return Object{}, err
+	}
+	return Object{st.Dev, st.Ino}, nil
+}
+
+// Shared tells which file or shared memory is at off, and where in it.
+func (c *Cage) Shared(off uint32) (o Object, at uint64, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := c.maps.search(uint64(off))
+	if i == len(c.maps) || c.maps[i].start > uint64(off) || c.maps[i].kind != KindShared {
+		return Object{}, 0, false
+	}
+	e := &c.maps[i]
+	return e.object, e.at + uint64(off) - e.start, true
+}
+
+// mapFile maps a file as e says, which lacks the range.
+func (c *Cage) mapFile(off uint32, n uint64, mode MapMode, f *os.File, e interval) (uint32, error) {
+	flags := syscall.MAP_PRIVATE
+	if e.kind == KindShared {
+		flags = syscall.MAP_SHARED
+	}
+	return c.place(off, n, e.prot, mode, func(start, end uint64) error {
+		e.start, e.end = start, end
 		return c.set(e, func() error {
 			// A file system may refuse to be mapped, and some kernels
 			// do so only after what was there is gone. So the file is
 			// mapped elsewhere first and then moved (C-RESERVED).
-			p, err := mmap(0, end-start, prot.bits(), flags|syscall.MAP_NORESERVE, int(f.Fd()), fileOff)
+			p, err := mmap(0, end-start, e.prot.bits(), flags|syscall.MAP_NORESERVE, int(f.Fd()), int64(e.at))
 			if err != nil {
 				return err
 			}

@@ -178,3 +178,75 @@ func TestSharedBudget(t *testing.T) {
 		t.Errorf("%d in use", b.Used())
 	}
 }
+
+// TestShared: a place in shared memory is known under every address that it has, in the
+// cage and in its copies, and nothing else is taken for it.
+func TestShared(t *testing.T) {
+	budget := NewBudget(1 << 30)
+	c := newCage(t, Config{Budget: budget})
+	at, err := c.MapShared(0, 8*PageSize, ProtNone, Hint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if used := c.MemoryInUse(); used != 8*PageSize || budget.Used() != used {
+		t.Errorf("shared memory without access counts %d, of the budget %d", used, budget.Used())
+	}
+	if err := c.Protect(at, 8*PageSize, rw); err != nil {
+		t.Fatal(err)
+	}
+	other, err := c.MapShared(0, 8*PageSize, rw, Hint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := func(c *Cage, off uint32, like Object, place uint64) {
+		t.Helper()
+		if o, p, ok := c.Shared(off); !ok || o != like || p != place {
+			t.Errorf("at 0x%x: %v 0x%x %v, want %v 0x%x", off, o, p, ok, like, place)
+		}
+	}
+	o, _, _ := c.Shared(at)
+	p, _, _ := c.Shared(other)
+	if o == p {
+		t.Error("two pieces of memory are one")
+	}
+	// The map splits, and one part moves.
+	if err := c.Unmap(at+2*PageSize, PageSize); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Protect(at+5*PageSize, PageSize, ProtRead); err != nil {
+		t.Fatal(err)
+	}
+	moved, err := c.Remap(at+6*PageSize, PageSize, 2*PageSize, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := c.Clone()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	for _, c := range []*Cage{c, n} {
+		want(c, at+4, o, 4)
+		want(c, at+2*PageSize-4, o, 2*PageSize-4)
+		want(c, at+3*PageSize, o, 3*PageSize)
+		want(c, at+5*PageSize+8, o, 5*PageSize+8)
+		want(c, moved+4, o, 6*PageSize+4)
+		want(c, moved+PageSize, o, 7*PageSize)
+		want(c, other, p, 0)
+		for _, off := range []uint32{0, at + 2*PageSize, at + 6*PageSize, 0xffffffff} {
+			if _, _, ok := c.Shared(off); ok {
+				t.Errorf("something is shared at 0x%x", off)
+			}
+		}
+	}
+	*c.byteAt(at + 4) = 7
+	if *n.byteAt(at + 4) != 7 {
+		t.Error("the copy has memory of its own")
+	}
+	small := newCage(t, Config{MaxMemory: 4 * PageSize})
+	_, err = small.MapShared(0, 5*PageSize, ProtRead, Hint)
+	wantErr(t, err, ErrLimit)
+	if _, err := small.Map(0, 4*PageSize, rw, Hint); err != nil {
+		t.Error("what was refused is counted:", err)
+	}
+}

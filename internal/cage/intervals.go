@@ -67,7 +67,14 @@ type interval struct {
 	// image is where in a Snapshot's file the contents begin that the pages have until
 	// they are written to; 0: they are zero, or the kind says what they are.
 	image uint64
+	// object is the file of a KindShared, and at where in its file an entry begins.
+	object Object
+	at     uint64
 }
+
+// An Object is a file of the host that is mapped, or memory that has no name. It means
+// the same for as long as it is mapped somewhere.
+type Object struct{ dev, ino uint64 }
 
 func (e *interval) len() uint64 { return e.end - e.start }
 
@@ -84,6 +91,15 @@ func (e *interval) imageAt(off uint64) uint64 {
 		return 0
 	}
 	return e.image + off - e.start
+}
+
+// cut makes e its part that begins at off.
+func (e *interval) cut(off uint64) {
+	e.image = e.imageAt(off)
+	if e.kind == KindShared || e.kind == KindFile {
+		e.at += off - e.start
+	}
+	e.start = off
 }
 
 // intervals is a sorted list of entries that do not overlap.
@@ -147,9 +163,8 @@ func (s *intervals) split(off uint64) {
 	}
 	*s = append(*s, interval{})
 	copy((*s)[i+1:], (*s)[i:])
-	(*s)[i+1].image = (*s)[i].imageAt(off)
+	(*s)[i+1].cut(off)
 	(*s)[i].end = off
-	(*s)[i+1].start = off
 }
 
 // remove takes [start, end) out of the map.

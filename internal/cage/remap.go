@@ -84,7 +84,7 @@ func (c *Cage) Remap(off uint32, oldn, newn uint64, mayMove bool) (uint32, error
 	var moved intervals
 	for _, e := range over {
 		from, till := max(e.start, start), min(e.end, end)
-		e.image = e.imageAt(from)
+		e.cut(from)
 		e.start, e.end = from-start+to, till-start+to
 		moved = append(moved, e)
 	}
