@@ -56,7 +56,7 @@ func (s *hostSocket) pending() int {
 }
 
 func (s *hostSocket) Read(p []byte) (int, error) {
-	n, _, err := s.receive(p, 0)
+	n, _, _, err := s.receive(p, nil, 0)
 	return n, err
 }
 
@@ -64,17 +64,16 @@ func (s *hostSocket) Write(p []byte) (int, error) {
 	return retryEINTR(func() (int, error) { return unix.SendmsgN(s.fd, p, nil, nil, unix.MSG_NOSIGNAL) })
 }
 
-// receive gets one piece or datagram; those of senders that the policy refuses
-// are not there.
-func (s *hostSocket) receive(p []byte, flags int) (int, unix.Sockaddr, error) {
+// receive gets one piece or datagram, with its ancillary data in control; those of
+// senders that the policy refuses are not there.
+func (s *hostSocket) receive(p, control []byte, flags int) (n, controlled int, from unix.Sockaddr, err error) {
 	for {
-		var from unix.Sockaddr
-		n, err := retryEINTR(func() (n int, err error) {
-			n, from, err = unix.Recvfrom(s.fd, p, flags|unix.MSG_DONTWAIT)
+		n, err = retryEINTR(func() (n int, err error) {
+			n, controlled, _, from, err = unix.Recvmsg(s.fd, p, control, flags|unix.MSG_DONTWAIT)
 			return n, err
 		})
 		if err != nil || s.kind != unix.SOCK_DGRAM || s.may("receive", from) {
-			return n, from, err
+			return n, controlled, from, err
 		}
 		if flags&unix.MSG_PEEK != 0 {
 			_, _, _ = unix.Recvfrom(s.fd, nil, unix.MSG_DONTWAIT)
@@ -339,8 +338,8 @@ type progress string
 
 const connecting progress = "connecting"
 
-// sendHost sends pieces; to is the address, or 0.
-func (k *task) sendHost(o *openFile, s *hostSocket, flags int, to, toLen uint64, vecs []vec) (int64, error) {
+// sendHost sends pieces; to is the address, or 0. The ancillary data is that of hostControlIn.
+func (k *task) sendHost(o *openFile, s *hostSocket, flags int, to, toLen uint64, vecs []vec, control []byte) (int64, error) {
 	const known = unix.MSG_OOB | unix.MSG_DONTROUTE | unix.MSG_DONTWAIT | unix.MSG_EOR | unix.MSG_NOSIGNAL | unix.MSG_MORE | unix.MSG_CONFIRM
 	if flags&^known != 0 {
 		return 0, unix.EOPNOTSUPP
@@ -380,7 +379,7 @@ func (k *task) sendHost(o *openFile, s *hostSocket, flags int, to, toLen uint64,
 		for {
 			try := func() (int, error) {
 				return retryEINTR(func() (int, error) {
-					return unix.SendmsgN(s.fd, buf, nil, addr, flags|unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
+					return unix.SendmsgN(s.fd, buf, control, addr, flags|unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
 				})
 			}
 			var n int
@@ -411,16 +410,18 @@ func (k *task) sendHost(o *openFile, s *hostSocket, flags int, to, toLen uint64,
 	return total, nil
 }
 
-// receiveHost receives into pieces and returns the sender and the flags of a message.
-func (k *task) receiveHost(o *openFile, s *hostSocket, flags int, vecs []vec) (n int64, from unix.Sockaddr, got int, err error) {
-	const known = unix.MSG_OOB | unix.MSG_PEEK | unix.MSG_TRUNC | unix.MSG_WAITALL | unix.MSG_DONTWAIT | unix.MSG_CMSG_CLOEXEC | unix.MSG_NOSIGNAL
+// receiveHost receives into pieces and returns the sender of a message, its ancillary data and
+// its flags.
+func (k *task) receiveHost(o *openFile, s *hostSocket, flags int, vecs []vec) (n int64, from unix.Sockaddr, control []byte, got int, err error) {
+	const known = unix.MSG_OOB | unix.MSG_PEEK | unix.MSG_TRUNC | unix.MSG_WAITALL | unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
 	if flags&^known != 0 {
-		return 0, nil, 0, unix.EOPNOTSUPP
+		return 0, nil, nil, 0, unix.EOPNOTSUPP
 	}
 	room := uint64(0)
 	for _, v := range vecs {
 		room += v.len
 	}
+	var told [256]byte // four messages of ints, which is all that can be asked for, and more
 	pass := flags & (unix.MSG_OOB | unix.MSG_PEEK)
 	for {
 		// A datagram is taken whole, to know what was cut off.
@@ -430,7 +431,9 @@ func (k *task) receiveHost(o *openFile, s *hostSocket, flags int, vecs []vec) (n
 		}
 		buf := make([]byte, size)
 		try := func() (c int, err error) {
-			c, from, err = s.receive(buf, pass)
+			var used int
+			c, used, from, err = s.receive(buf, told[:], pass)
+			control = told[:used]
 			return c, err
 		}
 		var c int
@@ -443,7 +446,7 @@ func (k *task) receiveHost(o *openFile, s *hostSocket, flags int, vecs []vec) (n
 			if n > 0 {
 				err = nil
 			}
-			return n, from, got, err
+			return n, from, control, got, err
 		}
 		data := buf[:c]
 		if uint64(c) > room && s.kind == unix.SOCK_DGRAM {
@@ -453,7 +456,7 @@ func (k *task) receiveHost(o *openFile, s *hostSocket, flags int, vecs []vec) (n
 		for len(data) > 0 {
 			p := min(uint64(len(data)), vecs[0].len)
 			if err := k.write(uint64(vecs[0].addr), data[:p]); err != nil {
-				return 0, from, got, err
+				return 0, from, control, got, err
 			}
 			data = data[p:]
 			vecs[0].addr += uint32(p)
@@ -466,10 +469,16 @@ func (k *task) receiveHost(o *openFile, s *hostSocket, flags int, vecs []vec) (n
 		}
 		n += int64(c)
 		if c == 0 || flags&unix.MSG_WAITALL == 0 || pass != 0 || s.kind == unix.SOCK_DGRAM || uint64(n) >= room || o.nonblocking() {
-			return n, from, got, nil
+			return n, from, control, got, nil
 		}
 	}
 }
+
+// Options of UDP-Lite: how much of a datagram its checksum covers.
+const (
+	udpliteSendCscov = 10
+	udpliteRecvCscov = 11
+)
 
 // socketOptions are those that a guest may read and set.
 var socketOptions = map[[2]int]bool{
@@ -480,6 +489,9 @@ var socketOptions = map[[2]int]bool{
 	{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE}: true, {unix.IPPROTO_TCP, unix.TCP_KEEPINTVL}: true, {unix.IPPROTO_TCP, unix.TCP_KEEPCNT}: true,
 	{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT}: true, {unix.IPPROTO_TCP, unix.TCP_QUICKACK}: true, {unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT}: true,
 	{unix.IPPROTO_IP, unix.IP_TOS}: true, {unix.IPPROTO_IP, unix.IP_TTL}: true,
+	{unix.IPPROTO_IP, unix.IP_RECVTOS}: true, {unix.IPPROTO_IP, unix.IP_RECVTTL}: true,
+	{unix.IPPROTO_IPV6, unix.IPV6_RECVTCLASS}: true, {unix.IPPROTO_IPV6, unix.IPV6_RECVHOPLIMIT}: true,
+	{unix.IPPROTO_UDPLITE, udpliteSendCscov}: true, {unix.IPPROTO_UDPLITE, udpliteRecvCscov}: true,
 	{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY}: true, {unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS}: true, {unix.IPPROTO_IPV6, unix.IPV6_TCLASS}: true,
 }
 

@@ -27,8 +27,17 @@ type pipe struct {
 	mu      sync.Mutex
 	size    int
 	data    []byte // what was written and not read
+	gone    uint64 // bytes that were read
+	carried []carried
 	readers int
 	writers int
+}
+
+// carried are the descriptors that came with the bytes from first to end, counted
+// from the beginning of the pipe.
+type carried struct {
+	first, end uint64
+	rights     *rights
 }
 
 var lastPipe atomic.Uint64
@@ -36,24 +45,43 @@ var lastPipe atomic.Uint64
 func newPipe() *pipe { return &pipe{number: lastPipe.Add(1), size: pipeSize, readers: 1, writers: 1} }
 
 func (p *pipe) read(b []byte) (int, error) {
+	n, r, err := p.take(b)
+	r.drop() // who reads does not want them
+	return n, err
+}
+
+// take reads. What comes with descriptors is read at once with nothing behind it.
+func (p *pipe) take(b []byte) (int, *rights, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.data) == 0 {
 		if p.writers == 0 || len(b) == 0 {
-			return 0, nil
+			return 0, nil, nil
 		}
-		return 0, unix.EAGAIN
+		return 0, nil, unix.EAGAIN
+	}
+	var r *rights
+	if len(p.carried) > 0 && len(b) > 0 {
+		if c := &p.carried[0]; p.gone+uint64(len(b)) > c.first {
+			b = b[:min(uint64(len(b)), c.end-p.gone)]
+			r = c.rights
+			p.carried = p.carried[1:]
+		}
 	}
 	n := copy(b, p.data)
+	p.gone += uint64(n)
 	p.data = p.data[n:]
 	if len(p.data) == 0 {
 		p.data = nil
 	}
 	p.notify()
-	return n, nil
+	return n, r, nil
 }
 
-func (p *pipe) write(b []byte) (int, error) {
+func (p *pipe) write(b []byte) (int, error) { return p.put(b, nil) }
+
+// put writes; r goes with the first byte.
+func (p *pipe) put(b []byte, r *rights) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.readers == 0 {
@@ -66,6 +94,10 @@ func (p *pipe) write(b []byte) (int, error) {
 		}
 		b = b[:room]
 	}
+	if r != nil {
+		at := p.gone + uint64(len(p.data))
+		p.carried = append(p.carried, carried{at, at + uint64(len(b)), r})
+	}
 	p.data = append(p.data, b...)
 	p.notify()
 	return len(b), nil
@@ -73,10 +105,17 @@ func (p *pipe) write(b []byte) (int, error) {
 
 // leave counts an end that was closed.
 func (p *pipe) leave(end *int) error {
+	var left []carried
 	p.mu.Lock()
 	*end--
+	if p.readers == 0 {
+		left, p.carried = p.carried, nil
+	}
 	p.mu.Unlock()
 	p.notify()
+	for _, c := range left {
+		c.rights.drop()
+	}
 	return nil
 }
 

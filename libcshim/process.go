@@ -470,6 +470,7 @@ func (p *Process) close() error {
 		if cerr := t.ns.Close(); err == nil {
 			err = cerr
 		}
+		t.flight.end()
 		t.anon.close()
 		if t.from != nil {
 			t.from.release()

@@ -7,8 +7,8 @@ import (
 	"github.com/halite-run/halite/runtime"
 )
 
-// socketEnd is one end of socketpair(AF_UNIX, SOCK_STREAM): two pipes. Descriptors
-// can't be sent. Sockets of the network are hostSocket (net.go).
+// socketEnd is one end of socketpair(AF_UNIX, SOCK_STREAM): two pipes, which carry
+// descriptors too (rights.go). Sockets of the network are hostSocket (net.go).
 type socketEnd struct {
 	namespace.Unsupported
 	in, out *pipe
@@ -25,14 +25,17 @@ func newSocketPair() (a, b *socketEnd) {
 
 func (s *socketEnd) Read(p []byte) (int, error) { return s.in.read(p) }
 
-func (s *socketEnd) Write(p []byte) (int, error) {
+func (s *socketEnd) Write(p []byte) (int, error) { return s.send(p, nil) }
+
+// send writes; r goes with the first byte.
+func (s *socketEnd) send(p []byte, r *rights) (int, error) {
 	s.out.mu.Lock()
 	shut := s.outShut
 	s.out.mu.Unlock()
 	if shut {
 		return 0, unix.EPIPE
 	}
-	return s.out.write(p)
+	return s.out.put(p, r)
 }
 
 func (s *socketEnd) name() string              { return s.in.name() }
@@ -121,43 +124,126 @@ func (k *task) withSocket(fd uint64, f func(o *openFile, s *socketEnd) (int64, e
 	})
 }
 
-func (k *task) sendTo(fd uint64, flags int, pieces func() ([]vec, error)) (int64, error) {
-	return k.withSocket(fd, func(o *openFile, s *socketEnd) (int64, error) {
-		if flags&unix.MSG_OOB != 0 {
-			return 0, unix.EOPNOTSUPP
+// sendStream sends pieces, and r with the first of them, which it takes over.
+func (k *task) sendStream(o *openFile, s *socketEnd, flags int, vecs []vec, r *rights) (int64, error) {
+	defer func() { r.drop() }()
+	if flags&unix.MSG_OOB != 0 {
+		return 0, unix.EOPNOTSUPP
+	}
+	buf := chunks.Get().(*[chunkSize]byte)
+	defer chunks.Put(buf)
+	var total int64
+	for len(vecs) > 0 {
+		data, rest, err := k.gather(buf[:], vecs)
+		vecs = rest
+		for err == nil && len(data) > 0 {
+			try := func() (int, error) { return s.send(data, r) }
+			var n int
+			if flags&unix.MSG_DONTWAIT != 0 {
+				n, err = try()
+			} else {
+				n, err = k.transfer(o, unix.POLLOUT, try)
+			}
+			if err == nil {
+				r = nil
+			}
+			data = data[n:]
+			total += int64(n)
 		}
-		vecs, err := pieces()
-		if err != nil {
-			return 0, err
-		}
-		if flags&unix.MSG_DONTWAIT != 0 && s.ready(unix.POLLOUT)&unix.POLLOUT == 0 {
-			return 0, unix.EAGAIN
-		}
-		n, err := k.writev(o, vecs, ownPosition)
-		if err == unix.EPIPE && flags&unix.MSG_NOSIGNAL == 0 {
+		if err == unix.EPIPE && flags&unix.MSG_NOSIGNAL == 0 && total == 0 {
 			k.raise(unix.SIGPIPE)
 		}
-		return n, err
-	})
-}
-
-func (k *task) receive(fd uint64, flags int, pieces func() ([]vec, error)) (int64, error) {
-	return k.withSocket(fd, func(o *openFile, s *socketEnd) (int64, error) {
-		if flags&(unix.MSG_OOB|unix.MSG_ERRQUEUE) != 0 {
-			return 0, unix.EOPNOTSUPP
-		}
-		vecs, err := pieces()
 		if err != nil {
+			if total > 0 {
+				return total, nil
+			}
 			return 0, err
 		}
+	}
+	return total, nil
+}
+
+// gather copies as much of some pieces as there is room for, and returns what is left of
+// them.
+func (k *task) gather(buf []byte, vecs []vec) (data []byte, rest []vec, err error) {
+	fill := 0
+	for len(vecs) > 0 && fill < len(buf) {
+		v := &vecs[0]
+		n := int(min(v.len, uint64(len(buf)-fill)))
+		if err := k.p.mem.Read(v.addr, buf[fill:fill+n]); err != nil {
+			return nil, nil, err
+		}
+		fill += n
+		v.addr += uint32(n)
+		if v.len -= uint64(n); v.len == 0 {
+			vecs = vecs[1:]
+		}
+	}
+	return buf[:fill], vecs, nil
+}
+
+// scatter is the way back; data has no more bytes than the pieces.
+func (k *task) scatter(data []byte, vecs []vec) (rest []vec, err error) {
+	for len(data) > 0 {
+		n := min(uint64(len(data)), vecs[0].len)
+		if err := k.p.mem.Write(vecs[0].addr, data[:n]); err != nil {
+			return nil, err
+		}
+		data = data[n:]
+		vecs[0].addr += uint32(n)
+		if vecs[0].len -= n; vecs[0].len == 0 {
+			vecs = vecs[1:]
+		}
+	}
+	return vecs, nil
+}
+
+// receiveStream receives into pieces what there is, or with MSG_WAITALL all. What
+// descriptors came with it the caller takes or drops, also when there is an error.
+func (k *task) receiveStream(o *openFile, s *socketEnd, flags int, vecs []vec) (total int64, r *rights, err error) {
+	if flags&(unix.MSG_OOB|unix.MSG_ERRQUEUE) != 0 {
+		return 0, nil, unix.EOPNOTSUPP
+	}
+	if flags&unix.MSG_PEEK != 0 {
 		if flags&unix.MSG_DONTWAIT != 0 && s.ready(unix.POLLIN)&unix.POLLIN == 0 {
-			return 0, unix.EAGAIN
+			return 0, nil, unix.EAGAIN
 		}
-		if flags&unix.MSG_PEEK != 0 {
-			return k.peek(o, s, vecs)
+		total, err = k.peek(o, s, vecs)
+		return total, nil, err
+	}
+	var room uint64
+	for _, v := range vecs {
+		room += v.len
+	}
+	buf := chunks.Get().(*[chunkSize]byte)
+	defer chunks.Put(buf)
+	for uint64(total) < room {
+		want := buf[:min(room-uint64(total), chunkSize)]
+		try := func() (n int, err error) {
+			n, r, err = s.in.take(want)
+			return n, err
 		}
-		return k.readv(o, vecs, ownPosition)
-	})
+		var n int
+		if flags&unix.MSG_DONTWAIT != 0 {
+			n, err = try()
+		} else {
+			n, err = k.transfer(o, unix.POLLIN, try)
+		}
+		if err == nil {
+			vecs, err = k.scatter(want[:n], vecs)
+		}
+		if err != nil {
+			if total > 0 {
+				err = nil
+			}
+			return total, r, err
+		}
+		total += int64(n)
+		if n == 0 || r != nil || flags&unix.MSG_WAITALL == 0 {
+			break
+		}
+	}
+	return total, r, nil
 }
 
 // peek copies what is there and leaves it.
@@ -212,26 +298,27 @@ func (k *task) datagramsOf(fd uint64) *unixSocket {
 func sysSendto(k *task, a *args) (int64, error) {
 	if s := k.datagramsOf(a[0]); s != nil {
 		return k.withFile(a[0], func(o *openFile) (int64, error) {
-			return k.sendUnix(o, s, int32Arg(a[3]), a[4], a[5], k.one(a[1], a[2]))
+			return k.sendUnix(o, s, int32Arg(a[3]), a[4], a[5], k.one(a[1], a[2]), nil)
 		})
 	}
 	if k.hostSocketOf(a[0]) != nil {
 		return k.withHostSocket(a[0], func(o *openFile, s *hostSocket) (int64, error) {
-			return k.sendHost(o, s, int32Arg(a[3]), a[4], a[5], k.one(a[1], a[2]))
+			return k.sendHost(o, s, int32Arg(a[3]), a[4], a[5], k.one(a[1], a[2]), nil)
 		})
 	}
-	return k.sendTo(a[0], int32Arg(a[3]), func() ([]vec, error) {
+	return k.withSocket(a[0], func(o *openFile, s *socketEnd) (int64, error) {
 		if uint32(a[4]) != 0 {
-			return nil, unix.EISCONN
+			return 0, unix.EISCONN
 		}
-		return k.one(a[1], a[2]), nil
+		return k.sendStream(o, s, int32Arg(a[3]), k.one(a[1], a[2]), nil)
 	})
 }
 
 func sysRecvfrom(k *task, a *args) (int64, error) {
 	if s := k.datagramsOf(a[0]); s != nil {
 		return k.withFile(a[0], func(o *openFile) (int64, error) {
-			n, from, _, err := k.receiveUnix(o, s, int32Arg(a[3]), k.one(a[1], a[2]))
+			n, from, r, _, err := k.receiveUnix(o, s, int32Arg(a[3]), k.one(a[1], a[2]))
+			r.drop()
 			if err == nil {
 				err = k.putSender(from, a[4], a[5])
 			}
@@ -240,14 +327,18 @@ func sysRecvfrom(k *task, a *args) (int64, error) {
 	}
 	if k.hostSocketOf(a[0]) != nil {
 		return k.withHostSocket(a[0], func(o *openFile, s *hostSocket) (int64, error) {
-			n, from, _, err := k.receiveHost(o, s, int32Arg(a[3]), k.one(a[1], a[2]))
+			n, from, _, _, err := k.receiveHost(o, s, int32Arg(a[3]), k.one(a[1], a[2]))
 			if err == nil && from != nil {
 				err = k.putSockaddr(from, a[4], a[5])
 			}
 			return n, err
 		})
 	}
-	n, err := k.receive(a[0], int32Arg(a[3]), func() ([]vec, error) { return k.one(a[1], a[2]), nil })
+	n, err := k.withSocket(a[0], func(o *openFile, s *socketEnd) (int64, error) {
+		n, r, err := k.receiveStream(o, s, int32Arg(a[3]), k.one(a[1], a[2]))
+		r.drop()
+		return n, err
+	})
 	if err == nil && uint32(a[5]) != 0 {
 		err = k.store32(a[5], 0) // nobody has an address
 	}
@@ -266,39 +357,35 @@ const (
 )
 
 func sysSendmsg(k *task, a *args) (int64, error) {
-	if s := k.datagramsOf(a[0]); s != nil {
-		return k.withFile(a[0], func(o *openFile) (int64, error) {
-			b, vecs, err := k.message(a[1])
-			if err != nil {
-				return 0, err
-			}
-			if le.Uint64(b[msgCtllen:]) != 0 {
-				return 0, unix.EPERM
-			}
-			return k.sendUnix(o, s, int32Arg(a[2]), le.Uint64(b), uint64(le.Uint32(b[msgNamelen:])), vecs)
-		})
+	b, vecs, err := k.message(a[1])
+	if err != nil {
+		return 0, err
 	}
+	flags := int32Arg(a[2])
 	if k.hostSocketOf(a[0]) != nil {
 		return k.withHostSocket(a[0], func(o *openFile, s *hostSocket) (int64, error) {
-			b, vecs, err := k.message(a[1])
+			control, err := k.hostControlIn(b)
 			if err != nil {
 				return 0, err
 			}
-			if le.Uint64(b[msgCtllen:]) != 0 {
-				return 0, unix.EPERM
-			}
-			return k.sendHost(o, s, int32Arg(a[2]), le.Uint64(b), uint64(le.Uint32(b[msgNamelen:])), vecs)
+			return k.sendHost(o, s, flags, le.Uint64(b), uint64(le.Uint32(b[msgNamelen:])), vecs, control)
 		})
 	}
-	return k.sendTo(a[0], int32Arg(a[2]), func() ([]vec, error) {
-		var b [msghdrSize]byte
-		if err := k.read(a[1], b[:]); err != nil {
-			return nil, err
+	if s := k.datagramsOf(a[0]); s != nil {
+		return k.withFile(a[0], func(o *openFile) (int64, error) {
+			r, err := k.rightsIn(b)
+			if err != nil {
+				return 0, err
+			}
+			return k.sendUnix(o, s, flags, le.Uint64(b), uint64(le.Uint32(b[msgNamelen:])), vecs, r)
+		})
+	}
+	return k.withSocket(a[0], func(o *openFile, s *socketEnd) (int64, error) {
+		r, err := k.rightsIn(b)
+		if err != nil {
+			return 0, err
 		}
-		if le.Uint64(b[msgCtllen:]) != 0 {
-			return nil, unix.EPERM
-		}
-		return k.iovec(le.Uint64(b[msgIov:]), le.Uint64(b[msgIovlen:]))
+		return k.sendStream(o, s, flags, vecs, r)
 	})
 }
 
@@ -312,65 +399,64 @@ func (k *task) message(at uint64) ([]byte, []vec, error) {
 	return b, vecs, err
 }
 
-// received completes a struct msghdr.
-func (k *task) received(at uint64, flags int, err error) error {
-	if err == nil {
-		err = k.store32(at+msgFlags, uint32(flags))
-	}
-	if err == nil {
-		err = k.store64(at+msgCtllen, 0)
-	}
-	return err
-}
-
 func sysRecvmsg(k *task, a *args) (int64, error) {
-	if s := k.datagramsOf(a[0]); s != nil {
-		return k.withFile(a[0], func(o *openFile) (int64, error) {
-			b, vecs, err := k.message(a[1])
-			if err != nil {
-				return 0, err
-			}
-			n, from, flags, err := k.receiveUnix(o, s, int32Arg(a[2]), vecs)
-			if err != nil {
-				return 0, err
-			}
-			return n, k.received(a[1], flags, k.putSender(from, le.Uint64(b), a[1]+msgNamelen))
-		})
+	b, vecs, err := k.message(a[1])
+	if err != nil {
+		return 0, err
 	}
+	flags := int32Arg(a[2])
+	cloexec := flags&unix.MSG_CMSG_CLOEXEC != 0
+	flags &^= unix.MSG_CMSG_CLOEXEC
+	c, name := k.controlRoom(b), le.Uint64(b)
 	if k.hostSocketOf(a[0]) != nil {
 		return k.withHostSocket(a[0], func(o *openFile, s *hostSocket) (int64, error) {
-			b, vecs, err := k.message(a[1])
+			n, from, control, got, err := k.receiveHost(o, s, flags, vecs)
 			if err != nil {
 				return 0, err
 			}
-			n, from, flags, err := k.receiveHost(o, s, int32Arg(a[2]), vecs)
-			if err != nil {
-				return 0, err
-			}
-			if name := le.Uint64(b); from != nil && uint32(name) != 0 {
+			if from != nil && uint32(name) != 0 {
 				err = k.putSockaddr(from, name, a[1]+msgNamelen)
 			} else {
 				err = k.store32(a[1]+msgNamelen, 0)
 			}
-			return n, k.received(a[1], flags, err)
+			if err == nil {
+				err = c.hostControlOut(control)
+			}
+			if err == nil {
+				err = c.done(a[1], got)
+			}
+			return n, err
 		})
 	}
-	n, err := k.receive(a[0], int32Arg(a[2]), func() ([]vec, error) {
-		var b [msghdrSize]byte
-		if err := k.read(a[1], b[:]); err != nil {
-			return nil, err
+	if s := k.datagramsOf(a[0]); s != nil {
+		return k.withFile(a[0], func(o *openFile) (int64, error) {
+			n, from, r, got, err := k.receiveUnix(o, s, flags, vecs)
+			if err == nil {
+				err = k.putSender(from, name, a[1]+msgNamelen)
+			}
+			return n, k.received(c, r, cloexec, a[1], got, err)
+		})
+	}
+	return k.withSocket(a[0], func(o *openFile, s *socketEnd) (int64, error) {
+		n, r, err := k.receiveStream(o, s, flags, vecs)
+		if err == nil {
+			err = k.store32(a[1]+msgNamelen, 0)
 		}
-		return k.iovec(le.Uint64(b[msgIov:]), le.Uint64(b[msgIovlen:]))
+		return n, k.received(c, r, cloexec, a[1], 0, err)
 	})
-	if err != nil {
-		return 0, err
+}
+
+// received completes a struct msghdr of a Unix socket: descriptors become the guest's
+// last, when nothing else can fail.
+func (k *task) received(c *controlOut, r *rights, cloexec bool, at uint64, flags int, err error) error {
+	defer r.drop()
+	if err == nil {
+		err = c.receive(r, cloexec)
 	}
-	for _, field := range []uint64{msgNamelen, msgFlags} {
-		if err := k.store32(a[1]+field, 0); err != nil {
-			return 0, err
-		}
+	if err == nil {
+		err = c.done(at, flags)
 	}
-	return n, k.store64(a[1]+msgCtllen, 0)
+	return err
 }
 
 func sysShutdown(k *task, a *args) (int64, error) {

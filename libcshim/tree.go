@@ -36,6 +36,7 @@ type tree struct {
 	unix    unixNames
 	imc     *imc.Budget // what they may have outside their own memory
 	anon    anonymousFiles
+	flight  flight
 	ttys    changedTerminals
 
 	root    *node
@@ -98,6 +99,7 @@ func startTree(cfg *Config) *tree {
 	if files <= 0 {
 		files = defaultMaxFiles
 	}
+	t.flight.t, t.flight.max = t, files
 	t.imc = newIMCBudget(cfg.MaxMemory, files)
 	t.root = &node{tree: t, pid: firstPID, group: firstPID, sid: firstPID}
 	t.nodes[firstPID] = t.root

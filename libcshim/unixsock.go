@@ -12,7 +12,7 @@ import (
 
 // Unix sockets live within one tree of processes: a name in the file tree leads to
 // a socket of one of them or to nobody. So they need no policy. Streams and
-// datagrams; descriptors and credentials can't be sent.
+// datagrams; descriptors can be sent (rights.go), credentials can't.
 
 // unixSocket is what socket(AF_UNIX) makes. A connected stream is a socketEnd
 // inside it.
@@ -34,8 +34,9 @@ type unixSocket struct {
 }
 
 type datagram struct {
-	from string
-	data []byte
+	from   string
+	data   []byte
+	rights *rights
 }
 
 const (
@@ -351,7 +352,8 @@ func (s *unixSocket) connected() *socketEnd {
 
 func (s *unixSocket) Read(p []byte) (int, error) {
 	if s.kind == unix.SOCK_DGRAM {
-		n, _, _, err := s.take(p, false)
+		n, d, err := s.take(p, false)
+		d.rights.drop()
 		return n, err
 	}
 	if end := s.connected(); end != nil {
@@ -362,13 +364,7 @@ func (s *unixSocket) Read(p []byte) (int, error) {
 
 func (s *unixSocket) Write(p []byte) (int, error) {
 	if s.kind == unix.SOCK_DGRAM {
-		s.mu.Lock()
-		to := s.peer
-		s.mu.Unlock()
-		if to == nil {
-			return 0, unix.ENOTCONN
-		}
-		return s.send(to, p)
+		return s.sendPeer(p, nil)
 	}
 	if end := s.connected(); end != nil {
 		return end.Write(p)
@@ -376,8 +372,18 @@ func (s *unixSocket) Write(p []byte) (int, error) {
 	return 0, unix.ENOTCONN
 }
 
-// send puts a datagram into another socket's inbox.
-func (s *unixSocket) send(to *unixSocket, p []byte) (int, error) {
+func (s *unixSocket) sendPeer(p []byte, r *rights) (int, error) {
+	s.mu.Lock()
+	to := s.peer
+	s.mu.Unlock()
+	if to == nil {
+		return 0, unix.ENOTCONN
+	}
+	return s.send(to, p, r)
+}
+
+// send puts a datagram into another socket's inbox; r goes with it if there is no error.
+func (s *unixSocket) send(to *unixSocket, p []byte, r *rights) (int, error) {
 	if len(p) > maxUnixDatagram {
 		return 0, unix.EMSGSIZE
 	}
@@ -393,27 +399,30 @@ func (s *unixSocket) send(to *unixSocket, p []byte) (int, error) {
 		to.mu.Unlock()
 		return 0, unix.EAGAIN
 	}
-	to.inbox = append(to.inbox, datagram{from, append([]byte(nil), p...)})
+	to.inbox = append(to.inbox, datagram{from, append([]byte(nil), p...), r})
 	to.mu.Unlock()
 	to.notify()
 	return len(p), nil
 }
 
-// take gets a datagram; whole is its length.
-func (s *unixSocket) take(p []byte, peek bool) (n, whole int, from string, err error) {
+// take gets a datagram, of which d.data is the whole. One that was only looked at has no
+// descriptors.
+func (s *unixSocket) take(p []byte, peek bool) (n int, d datagram, err error) {
 	s.mu.Lock()
 	if len(s.inbox) == 0 {
 		s.mu.Unlock()
-		return 0, 0, "", unix.EAGAIN
+		return 0, d, unix.EAGAIN
 	}
-	d := s.inbox[0]
-	if !peek {
+	d = s.inbox[0]
+	if peek {
+		d.rights = nil
+	} else {
 		s.inbox[0] = datagram{}
 		s.inbox = s.inbox[1:]
 	}
 	s.mu.Unlock()
 	s.notify()
-	return copy(p, d.data), len(d.data), d.from, nil
+	return copy(p, d.data), d, nil
 }
 
 func (s *unixSocket) ready(events int16) int16 {
@@ -498,7 +507,7 @@ func (s *unixSocket) name() string { return "socket:[unix]" }
 func (s *unixSocket) Close() error {
 	s.mu.Lock()
 	s.closed = true
-	key, name, end, queue := s.key, s.bound, s.end, s.queue
+	key, name, end, queue, inbox := s.key, s.bound, s.end, s.queue, s.inbox
 	s.queue, s.inbox = nil, nil
 	s.mu.Unlock()
 	if key != "" {
@@ -510,12 +519,20 @@ func (s *unixSocket) Close() error {
 	for _, e := range queue {
 		_ = e.Close()
 	}
+	for _, d := range inbox {
+		d.rights.drop()
+	}
 	s.notify()
 	return nil
 }
 
-// sendUnix sends a datagram.
-func (k *task) sendUnix(o *openFile, s *unixSocket, flags int, to, toLen uint64, vecs []vec) (int64, error) {
+// sendUnix sends a datagram, and r with it, which it takes over.
+func (k *task) sendUnix(o *openFile, s *unixSocket, flags int, to, toLen uint64, vecs []vec, r *rights) (n int64, err error) {
+	defer func() {
+		if err != nil {
+			r.drop()
+		}
+	}()
 	var size uint64
 	for _, v := range vecs {
 		size += v.len
@@ -523,15 +540,11 @@ func (k *task) sendUnix(o *openFile, s *unixSocket, flags int, to, toLen uint64,
 	if size > maxUnixDatagram {
 		return 0, unix.EMSGSIZE
 	}
-	data := make([]byte, 0, size)
-	for _, v := range vecs {
-		at := len(data)
-		data = data[:at+int(v.len)]
-		if err := k.read(uint64(v.addr), data[at:]); err != nil {
-			return 0, err
-		}
+	data, _, err := k.gather(make([]byte, size), vecs)
+	if err != nil {
+		return 0, err
 	}
-	try := func() (int, error) { return s.Write(data) }
+	try := func() (int, error) { return s.sendPeer(data, r) }
 	if uint32(to) != 0 {
 		name, err := k.unixAddress(to, toLen)
 		if err != nil {
@@ -545,33 +558,33 @@ func (k *task) sendUnix(o *openFile, s *unixSocket, flags int, to, toLen uint64,
 			return 0, unix.EPROTOTYPE
 		}
 		try = func() (int, error) {
-			n, err := s.send(peer, data)
+			n, err := s.send(peer, data, r)
 			if err == unix.EAGAIN && !o.nonblocking() {
 				err = unix.ENOBUFS // only a connected socket waits for room
 			}
 			return n, err
 		}
 	}
-	var n int
-	var err error
+	var c int
 	if flags&unix.MSG_DONTWAIT != 0 {
-		n, err = try()
+		c, err = try()
 	} else {
-		n, err = k.transfer(o, unix.POLLOUT, try)
+		c, err = k.transfer(o, unix.POLLOUT, try)
 	}
-	return int64(n), err
+	return int64(c), err
 }
 
-// receiveUnix receives a datagram.
-func (k *task) receiveUnix(o *openFile, s *unixSocket, flags int, vecs []vec) (n int64, from string, got int, err error) {
+// receiveUnix receives a datagram. What descriptors came with it the caller takes or
+// drops, also when there is an error.
+func (k *task) receiveUnix(o *openFile, s *unixSocket, flags int, vecs []vec) (n int64, from string, r *rights, got int, err error) {
 	var room uint64
 	for _, v := range vecs {
 		room += v.len
 	}
 	buf := make([]byte, min(room, maxUnixDatagram))
-	var whole int
+	var d datagram
 	try := func() (c int, err error) {
-		c, whole, from, err = s.take(buf, flags&unix.MSG_PEEK != 0)
+		c, d, err = s.take(buf, flags&unix.MSG_PEEK != 0)
 		return c, err
 	}
 	var c int
@@ -580,22 +593,17 @@ func (k *task) receiveUnix(o *openFile, s *unixSocket, flags int, vecs []vec) (n
 	} else {
 		c, err = k.transfer(o, unix.POLLIN, try)
 	}
+	if err == nil {
+		_, err = k.scatter(buf[:c], vecs)
+	}
 	if err != nil {
-		return 0, "", 0, err
+		return 0, "", d.rights, 0, err
 	}
-	data := buf[:c]
-	for _, v := range vecs {
-		p := min(uint64(len(data)), v.len)
-		if err := k.write(uint64(v.addr), data[:p]); err != nil {
-			return 0, "", 0, err
-		}
-		data = data[p:]
-	}
-	if whole > c {
+	if whole := len(d.data); whole > c {
 		got = unix.MSG_TRUNC
 		if flags&unix.MSG_TRUNC != 0 {
 			c = whole
 		}
 	}
-	return int64(c), from, got, nil
+	return int64(c), d.from, d.rights, got, nil
 }
