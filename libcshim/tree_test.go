@@ -42,6 +42,8 @@ func TestProcesses(t *testing.T) {
 		"deep in calls":                      {[]string{"d"}, 0, "1005000 1 6\n", 0},
 		"the first process, three programs":  {[]string{"e", "3"}, 0, "", 40},
 		"memory is for all together":         {[]string{"m"}, 120 << 20, "3 Out of memory\n", 0},
+		"shared memory to be read is memory": {[]string{"a"}, 40 << 20, "1 Out of memory\n", 0},
+		"shared memory is memory":            {[]string{"a", "1"}, 40 << 20, "1 Out of memory\n", 0},
 		"memory that children take is taken": {[]string{"g"}, 200 << 20, "1\n", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -75,7 +77,7 @@ func TestForkedLinker(t *testing.T) {
 func TestTreeEnds(t *testing.T) {
 	prog := treeProgram(t)
 	once := func() {
-		for _, scn := range []string{"b", "v"} {
+		for _, scn := range []string{"b", "v", "f"} {
 			r := inTree(t, prog, scn)
 			r.run(t, within(t, 300*time.Millisecond))
 			if !errors.Is(r.err, context.DeadlineExceeded) || r.status.Signal != int(unix.SIGKILL) {
@@ -211,4 +213,32 @@ func BenchmarkFork(b *testing.B) {
 		b.Fatal(r.status, r.err)
 	}
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/8, "µs/process")
+}
+
+// TestRightsInCircles: sockets that are on their way in each other, which no count ever
+// closes, have a bound, and end with the tree; and so do files of the host that are with
+// them.
+func TestRightsInCircles(t *testing.T) {
+	prog := treeProgram(t)
+	descriptors := func() int {
+		fds, err := os.ReadDir("/proc/self/fd")
+		check(t, err)
+		return len(fds)
+	}
+	dir := t.TempDir()
+	before := 0
+	for range 3 {
+		r := inTree(t, prog, "c")
+		r.cfg.Namespace = newTree(t, prog, dir)
+		r.cfg.MaxFiles = 100
+		r.run(t, within(t, 60*time.Second))
+		if got := r.stdout.String(); got != "33 109\n" /* ETOOMANYREFS */ || r.err != nil {
+			t.Fatalf("%q, %v, %v, %q", got, r.status, r.err, r.stderr.String())
+		}
+		if after := descriptors(); before == 0 {
+			before = after
+		} else if after > before {
+			t.Errorf("%d descriptors of the host, then %d", before, after)
+		}
+	}
 }

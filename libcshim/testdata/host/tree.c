@@ -1,6 +1,7 @@
 // One program for the tests of tree_test.go: the first argument says what it does.
 #include "../t.h"
 #include <dlfcn.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 static sigjmp_buf env;
 static int forked;
@@ -23,6 +24,21 @@ int main(int argc, char **argv) {
 		for (int i = 0; i < 3; i++) if (!fork()) { close(go[1]); read(go[0], &b, 1); while (mmap(0, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED) ; write(p[1], "x", 1); for (;;) pause(); }
 		close(go[1]); for (int i = 0; i < 3; i++) read(p[0], &b, 1);
 		printf("%d\n", mmap(0, 8 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED); return 0; }
+	case 'a': { // shared memory without end, which may be read, or written too
+		int i = 0; while (i < 10000 && mmap(0, 1 << 20, n ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0) != MAP_FAILED) i++;
+		printf("%d %s\n", i > 10 && i < 40, strerror(errno)); return 0; }
+	case 'f': { // they wait for each other
+		sem_t *s = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0); sem_init(s, 1, 0);
+		fork(); fork(); write(1, "up\n", 3); for (;;) sem_wait(s); }
+	case 'c': { // sockets that carry themselves and a file, and whose numbers are closed
+		for (n = 0;; n++) {
+			int s[2], fd = open("/w/f", O_RDWR | O_CREAT, 0600); socketpair(AF_UNIX, SOCK_STREAM, 0, s);
+			union { struct cmsghdr h; char b[CMSG_SPACE(12)]; } u = {{CMSG_LEN(12), 0, SOL_SOCKET, SCM_RIGHTS}};
+			memcpy(CMSG_DATA(&u.h), (int[]){s[1], s[0], fd}, 12);
+			struct iovec v = {"x", 1}; struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = &u, .msg_controllen = sizeof u};
+			long r = sendmsg(s[0], &m, 0); int e = errno;
+			close(s[0]); close(s[1]); close(fd);
+			if (r < 0 || n == 1000) { printf("%d %d\n", n, e); return 0; } } }
 	case 'n': for (int i = 0; i < n; i++) { c = fork(); if (!c) { if (i % 8 == 0) execl("/proc/self/exe", "x", "q", NULL); _exit(0); } if (c < 0 || status(c)) { perror("fork"); return 1; } } return 0;
 	case 'o': { pipe(p); if (!fork()) { if (!fork()) { while (getppid() != 1) usleep(1000); char b[20]; write(p[1], b, sprintf(b, "orphan of %d", getppid())); _exit(0); } _exit(0); } close(p[1]); wait(&st); char b[20] = {0}; read(p[0], b, 20); printf("%s, %d\n", b, wait(&st)); return 0; }
 	case 'h': { signal(SIGALRM, forks); raise(SIGALRM); printf("%d\n", forked); if (!sigsetjmp(env, 1)) { alarm(0); } c = fork(); if (!c) _exit(3); printf("%d\n", status(c)); return 0; }
