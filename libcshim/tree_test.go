@@ -229,7 +229,9 @@ func TestRightsInCircles(t *testing.T) {
 	before := 0
 	for range 3 {
 		r := inTree(t, prog, "c")
-		r.cfg.Namespace = newTree(t, prog, dir)
+		w, err := namespace.HostDir(dir, testID)
+		check(t, err)
+		check(t, r.cfg.Namespace.Mount("/w", w, namespace.MountOptions{}))
 		r.cfg.MaxFiles = 100
 		r.run(t, within(t, 60*time.Second))
 		if got := r.stdout.String(); got != "33 109\n" /* ETOOMANYREFS */ || r.err != nil {
