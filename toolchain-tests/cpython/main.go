@@ -126,7 +126,7 @@ func run() error {
 			return []string{"env", "-i", "PATH=/bin:/usr/bin", "HOME=/tmp", "LD_LIBRARY_PATH=" + native + "/lib", "TMPDIR=" + work + "/tmp", native + "/bin/python3.11"}
 		}, ""},
 		{"sandbox", func(work string) []string {
-			return []string{*binary, "run", "--net", "any", "--dir", sand + ":/usr:ro", "--dir", etc + ":/etc:ro", "--dir", work + ":/job", "--cwd", "/job", "--env", "PATH=/bin:/usr/bin", "--env", "HOME=/tmp", "--env", "TMPDIR=/job/tmp",
+			return []string{*binary, "run", "--net", "any", "--max-processes", "256", "--dir", sand + ":/usr:ro", "--dir", etc + ":/etc:ro", "--dir", work + ":/job", "--cwd", "/job", "--env", "PATH=/bin:/usr/bin", "--env", "HOME=/tmp", "--env", "TMPDIR=/job/tmp",
 				sand + "/bin/python3.11"}
 		}, "/job"},
 	}
