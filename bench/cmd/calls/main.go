@@ -41,6 +41,9 @@ var lines = []bench.Line{
 	{Name: "a call with two integers", Start: starts(haliteCall("add"), cgo("add"), wazeroCall("add", false), wazeroCall("add", true))},
 	{Name: "a call that calls a Go function", Target: "≤ 25 ns more", Start: starts(haliteCall("call_add"), cgo("call_add"), wazeroCall("call_add", false))},
 	{Name: "a new domain, its first call, its end", Start: starts(haliteDomain, wazeroInstance, process)},
+	{Name: "a copy of a template, its first call, its end", Target: "≤ 50 µs", Start: starts(haliteCopy(0), wazeroInstance, process)},
+	{Name: "a call, and a reset to the template", Start: starts(haliteReset, wazeroInstance, process)},
+	{Name: "a copy of a template of 64 MiB, its first call, its end", Target: "≤ 100 µs", Start: starts(haliteCopy(64<<20), wazeroInstance, process)},
 }
 
 func starts(l ...func() (*bench.Contestant, error)) []func() (*bench.Contestant, error) { return l }
@@ -172,7 +175,7 @@ func haliteCall(what string) func() (*bench.Contestant, error) {
 func haliteDomain() (*bench.Contestant, error) {
 	return &bench.Contestant{Name: "halite", Close: func() {}, Run: func(n int) error {
 		for range n {
-			lib, err := started(context.Background())
+			lib, err := started(context.Background(), loaded)
 			if err != nil {
 				return err
 			}
@@ -184,8 +187,11 @@ func haliteDomain() (*bench.Contestant, error) {
 	}}, nil
 }
 
-func started(ctx context.Context) (*halite.Library, error) {
-	lib, err := halite.Load(ctx, library)
+func loaded() (*halite.Library, error) { return halite.Load(context.Background(), library) }
+
+// started is a library that has been called.
+func started(ctx context.Context, get func() (*halite.Library, error)) (*halite.Library, error) {
+	lib, err := get()
 	if err != nil {
 		return nil, err
 	}
@@ -201,6 +207,76 @@ func started(ctx context.Context) (*halite.Library, error) {
 		return nil, err
 	}
 	return lib, nil
+}
+
+// newTemplate makes a template that holds so many bytes.
+func newTemplate(ctx context.Context, n int) (*halite.Template, error) {
+	lib, err := started(ctx, loaded)
+	if err != nil {
+		return nil, err
+	}
+	hold, err := lib.Func("hold")
+	if err == nil {
+		var r halite.Result
+		if r, err = hold.Call(ctx, halite.Int(n)); err == nil && r.Int32() != 0 {
+			err = halite.ErrNoMemory
+		}
+	}
+	var t *halite.Template
+	if err == nil {
+		t, err = lib.Template()
+	}
+	if err != nil {
+		lib.Close()
+	}
+	return t, err
+}
+
+// haliteCopy makes a copy of a template, calls it once and throws it away.
+func haliteCopy(size int) func() (*bench.Contestant, error) {
+	return func() (*bench.Contestant, error) {
+		ctx := context.Background()
+		t, err := newTemplate(ctx, size)
+		if err != nil {
+			return nil, err
+		}
+		return &bench.Contestant{Name: "halite", Close: func() { t.Close() }, Run: func(n int) error {
+			for range n {
+				lib, err := started(ctx, t.New)
+				if err != nil {
+					return err
+				}
+				if err := lib.Close(); err != nil {
+					return err
+				}
+			}
+			return nil
+		}}, nil
+	}
+}
+
+// haliteReset calls a copy of a template and makes it as new.
+func haliteReset() (*bench.Contestant, error) {
+	ctx := context.Background()
+	t, err := newTemplate(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	lib, err := t.New()
+	if err != nil {
+		return nil, err
+	}
+	return &bench.Contestant{Name: "halite", Close: func() { lib.Close(); t.Close() }, Run: func(n int) error {
+		for range n {
+			if _, err := started(ctx, func() (*halite.Library, error) { return lib, nil }); err != nil {
+				return err
+			}
+			if err := lib.Reset(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}, nil
 }
 
 // socket is a round trip of a few bytes to another process.
@@ -224,8 +300,27 @@ func process() (*bench.Contestant, error) {
 	}}, nil
 }
 
-// many has so many domains alive at once, each after a call.
+// many has so many domains alive at once, each after a call: loaded one by one, and
+// copies of a template.
 func many(w io.Writer, n int) error {
+	t, err := newTemplate(context.Background(), 0)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	fmt.Fprintf(w, "\n| alive at once, after a call | to make each | resident memory each | mappings each |\n|---|---:|---:|---:|\n")
+	for _, kind := range []struct {
+		name string
+		get  func() (*halite.Library, error)
+	}{{"domains", loaded}, {"copies of a template", t.New}} {
+		if err := alive(w, n, kind.name, kind.get); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func alive(w io.Writer, n int, name string, get func() (*halite.Library, error)) error {
 	ctx := context.Background()
 	before, maps := resident(), mappings()
 	begin := time.Now()
@@ -236,16 +331,19 @@ func many(w io.Writer, n int) error {
 		}
 	}()
 	for range n {
-		lib, err := started(ctx)
+		lib, err := started(ctx, get)
 		if err != nil {
-			fmt.Fprintf(w, "\n%d domains were alive when the next one failed: %v.\n", len(list), err)
-			return nil
+			fmt.Fprintf(os.Stderr, "%d of %d %s: %v\n", len(list), n, name, err)
+			break
 		}
 		list = append(list, lib)
 	}
-	made := time.Since(begin)
-	fmt.Fprintf(w, "\n%d domains alive at once, each with the C library and after a call: %v to make, %d KiB of resident memory and %d mappings each.\n",
-		n, made.Round(time.Millisecond), (resident()-before)/int64(n)>>10, (mappings()-maps)/n)
+	if n = len(list); n == 0 {
+		return fmt.Errorf("no %s could be made", name)
+	}
+	made := time.Since(begin) / time.Duration(n)
+	fmt.Fprintf(w, "| %d %s | %v | %d KiB | %.1f |\n",
+		n, name, made.Round(time.Microsecond), (resident()-before)/int64(n)>>10, float64(mappings()-maps)/float64(n))
 	return nil
 }
 
