@@ -55,12 +55,6 @@ func (e *CallError) Unwrap() error {
 // the server's answer. ECONNREFUSED: nobody can accept. ECONNRESET: the server went
 // away after it had accepted the call.
 func Call(ctx context.Context, c *ConnectEndpoint, data []byte, descs ...Desc) (reply []byte, replyDescs []Desc, err error) {
-	if err := ctx.Err(); err != nil {
-		return nil, nil, err
-	}
-	if reply, replyDescs, err, ok := direct(ctx, c, data, descs); ok {
-		return reply, replyDescs, err
-	}
 	reply, _, replyDescs, err = call(ctx, c, room{DefaultMaxCall, MaxCallDescs}, data, descs)
 	return reply, replyDescs, err
 }
@@ -71,6 +65,9 @@ type room struct{ bytes, descs int }
 func call(ctx context.Context, c *ConnectEndpoint, keep room, data []byte, descs []Desc) (reply []byte, size int64, replyDescs []Desc, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, 0, nil, err
+	}
+	if a, err, ok := direct(ctx, c, keep, data, descs); ok {
+		return a.data, a.size, a.descs, err
 	}
 	for pause := minPause; ; {
 		reply, size, replyDescs, err = callOnce(ctx, c, keep, data, descs)
@@ -175,6 +172,10 @@ func (s *ConnectedSocket) sendCall(done <-chan struct{}, flags uint32, data []by
 	}
 }
 
+func errServerBudget() error {
+	return failure("call", KindConnectedSocket, unix.ENOBUFS, "the server has as many bytes or descriptors of other calls as it may have")
+}
+
 func checkCallDescs(descs []Desc) error {
 	if len(descs) > MaxCallDescs {
 		return failure("call", KindConnectedSocket, unix.EINVAL, fmt.Sprintf("%d descriptors, a call has at most %d", len(descs), MaxCallDescs))
@@ -224,7 +225,7 @@ func (s *ConnectedSocket) receiveCallRoom(done <-chan struct{}, limit int64, kee
 		}
 		if b != nil && !b.take(int64(max(len(m.Data)-callHeader, 0)), int64(len(m.Descs))) {
 			m.Close()
-			return fail(failure("call", KindConnectedSocket, unix.ENOBUFS, "the server has as many bytes or descriptors of other calls as it may have"))
+			return fail(errServerBudget())
 		}
 		size += int64(max(len(m.Data)-callHeader, 0))
 		count += len(m.Descs)

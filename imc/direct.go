@@ -83,12 +83,19 @@ func (r *serving) unregister() {
 	}
 }
 
+// answered is what is kept of a reply, and how long it was.
+type answered struct {
+	data  []byte
+	size  int64
+	descs []Desc
+}
+
 // direct calls the object without a connection; ok is false if that can't be.
-func direct(ctx context.Context, c *ConnectEndpoint, data []byte, descs []Desc) (reply []byte, replyDescs []Desc, err error, ok bool) {
+func direct(ctx context.Context, c *ConnectEndpoint, keep room, data []byte, descs []Desc) (a answered, err error, ok bool) {
 	done := ctx.Done()
 	r, h := c.enter(done != nil)
 	if r == nil {
-		return nil, nil, nil, false
+		return a, nil, false
 	}
 	data, in, err := r.admit(data, descs)
 	switch {
@@ -98,41 +105,50 @@ func direct(ctx context.Context, c *ConnectEndpoint, data []byte, descs []Desc) 
 		}
 	case done == nil:
 		defer r.leave(nil)
-		reply, replyDescs, err = r.run(r.direct.ctx, data, in)
+		a, err = r.run(r.direct.ctx, keep, data, in)
 	default:
-		reply, replyDescs, err = r.handOver(ctx, done, h, data, in)
+		a, err = r.handOver(ctx, done, h, keep, data, in)
 	}
-	return reply, replyDescs, err, true
+	return a, err, true
 }
 
-// admit copies what a call brings.
+// admit copies what a call brings, and charges it to the server's budget until run has
+// run.
 func (r *serving) admit(data []byte, descs []Desc) ([]byte, []Desc, error) {
 	if int64(len(data)) > r.limit {
 		return nil, nil, asCallError(failure("call", KindConnectedSocket, unix.EMSGSIZE, fmt.Sprintf("more than %d bytes", r.limit)))
 	}
+	if !r.budget.take(int64(len(data)), int64(len(descs))) {
+		return nil, nil, asCallError(errServerBudget())
+	}
 	in, err := dupMany(descs)
 	if err != nil {
+		r.budget.give(int64(len(data)), int64(len(descs)))
 		return nil, nil, err
 	}
 	return append([]byte(nil), data...), in, nil
 }
 
-// run runs the handler and copies what it answers.
-func (r *serving) run(ctx context.Context, data []byte, in []Desc) ([]byte, []Desc, error) {
+// run runs the handler and copies what it answers, as much as is to be kept.
+func (r *serving) run(ctx context.Context, keep room, data []byte, in []Desc) (answered, error) {
+	defer r.budget.give(int64(len(data)), int64(len(in)))
 	defer Message{Descs: in}.Close()
 	reply, out, err := r.srv.Handler(ctx, data, in)
 	defer Message{Descs: out}.Close()
 	switch {
 	case err != nil:
-		return nil, nil, asCallError(err)
+		return answered{}, asCallError(err)
 	case len(reply) > DefaultMaxCall:
-		return nil, nil, failure("call", KindConnectedSocket, unix.EMSGSIZE, fmt.Sprintf("more than %d bytes", DefaultMaxCall))
+		return answered{}, failure("call", KindConnectedSocket, unix.EMSGSIZE, fmt.Sprintf("more than %d bytes", DefaultMaxCall))
 	}
+	// What is not kept must be something that could be sent all the same.
 	descs, err := dupMany(out)
 	if err != nil {
-		return nil, nil, asCallError(err)
+		return answered{}, asCallError(err)
 	}
-	return append([]byte(nil), reply...), descs, nil
+	n := min(len(descs), keep.descs)
+	Message{Descs: descs[n:]}.Close()
+	return answered{append([]byte(nil), reply[:min(len(reply), keep.bytes)]...), int64(len(reply)), descs[:n]}, nil
 }
 
 // A hand is a goroutine of a serving that runs handlers for callers who wait.
@@ -145,9 +161,12 @@ type job struct {
 	done  chan struct{} // holds one signal: the answer is there
 	ctx   *handedContext
 
+	keep  room
 	data  []byte
 	descs []Desc
-	err   error
+
+	answer answered
+	err    error
 }
 
 const (
@@ -162,9 +181,9 @@ func (j *job) free() {
 	jobs.Put(j)
 }
 
-func (r *serving) handOver(ctx context.Context, done <-chan struct{}, h *hand, data []byte, in []Desc) ([]byte, []Desc, error) {
+func (r *serving) handOver(ctx context.Context, done <-chan struct{}, h *hand, keep room, data []byte, in []Desc) (answered, error) {
 	j := jobs.Get().(*job)
-	j.data, j.descs, j.ctx = data, in, &handedContext{Context: r.ctx}
+	j.keep, j.data, j.descs, j.ctx = keep, data, in, &handedContext{Context: r.ctx}
 	if h == nil {
 		h = &hand{jobs: make(chan *job, 1)}
 		r.wg.Add(1) // enter has one, so that it is not 0
@@ -176,13 +195,13 @@ func (r *serving) handOver(ctx context.Context, done <-chan struct{}, h *hand, d
 	case <-done:
 		if own := j.ctx; j.state.CompareAndSwap(0, jobLeft) {
 			own.end(context.Canceled)
-			return nil, nil, ctx.Err()
+			return answered{}, ctx.Err()
 		}
 		<-j.done
 	}
-	reply, descs, err := j.data, j.descs, j.err
+	a, err := j.answer, j.err
 	j.free()
-	return reply, descs, err
+	return a, err
 }
 
 // lend runs handlers until it is not wanted any more.
@@ -192,14 +211,13 @@ func (r *serving) lend(h *hand) {
 	defer func() {
 		if j != nil {
 			// The handler ended its goroutine.
-			j.data, j.descs = nil, nil
 			j.err = failure("call", KindConnectEndpoint, unix.ECONNRESET, "the server ended without a reply")
 			r.finish(nil, j)
 		}
 	}()
 	for next := range h.jobs {
 		j = next
-		j.data, j.descs, j.err = r.run(j.ctx, j.data, j.descs)
+		j.answer, j.err = r.run(j.ctx, j.keep, j.data, j.descs)
 		next, j = j, nil
 		if !r.finish(h, next) {
 			return
@@ -214,7 +232,7 @@ func (r *serving) finish(h *hand, j *job) (wanted bool) {
 	left := !j.state.CompareAndSwap(0, jobDone)
 	wanted = r.leave(h)
 	if left {
-		Message{Descs: j.descs}.Close()
+		Message{Descs: j.answer.descs}.Close()
 		j.free()
 	} else {
 		j.done <- struct{}{}

@@ -116,3 +116,79 @@ func TestDirectCallNested(t *testing.T) {
 }
 
 func first2(b []byte, d []Desc, err error) ([]byte, []Desc, error) { return b, d, err }
+
+// What a server may have of calls counts for those without a connection, and is given
+// back, whether the caller waits on its own goroutine or can leave.
+func TestDirectCallBudget(t *testing.T) {
+	for _, ctx := range []context.Context{context.Background(), within(t)} {
+		acc, c := NewEndpoints()
+		entered, release := make(chan struct{}), make(chan struct{})
+		served := make(chan error, 1)
+		go func() {
+			srv := Server{MaxRequest: 1 << 20, MaxBytes: 1 << 20, Handler: func(_ context.Context, data []byte, _ []Desc) ([]byte, []Desc, error) {
+				if len(data) > 1000 {
+					entered <- struct{}{}
+					<-release
+				}
+				return nil, nil, nil
+			}}
+			served <- srv.Serve(context.Background(), acc)
+		}()
+		waitServed(t, acc)
+		for range 3 {
+			ended := make(chan error)
+			go func() {
+				_, _, err := Call(ctx, c, make([]byte, 1<<20-10), Invalid)
+				ended <- err
+			}()
+			<-entered
+			_, _, err := Call(ctx, c, make([]byte, 11))
+			want(t, err, unix.ENOBUFS)
+			var failed *CallError
+			if !errors.As(err, &failed) {
+				t.Errorf("%v is not the server's answer", err)
+			}
+			_, _, err = Call(ctx, c, make([]byte, 10))
+			must(t, err)
+			release <- struct{}{}
+			must(t, <-ended)
+		}
+		must(t, c.Close())
+		must(t, <-served)
+		must(t, acc.Close())
+	}
+}
+
+// CallRoom keeps the beginning of a reply, tells how long it was, and closes the
+// descriptors that it does not keep.
+func TestDirectCallRoom(t *testing.T) {
+	descriptors := descriptorsOf(t)
+	acc, c := NewEndpoints()
+	served := make(chan error, 1)
+	go func() {
+		served <- Serve(context.Background(), acc, func(_ context.Context, data []byte, in []Desc) ([]byte, []Desc, error) {
+			return data, in, nil
+		})
+	}()
+	waitServed(t, acc)
+	mem, err := NewSharedMemory(MapGranule)
+	must(t, err)
+	for _, ctx := range []context.Context{context.Background(), within(t)} {
+		for _, keep := range []int{0, 1, 2, 3, 100} {
+			reply, size, descs, err := CallRoom(ctx, c, keep, keep, []byte("abc"), mem, Invalid, mem)
+			must(t, err)
+			n := min(keep, 3)
+			if string(reply) != "abc"[:n] || cap(reply) > 64 || size != 3 || len(descs) != n {
+				t.Errorf("room for %d: %q, %d bytes, %d descriptors", keep, reply, size, len(descs))
+			}
+			Message{Descs: descs}.Close()
+		}
+	}
+	must(t, mem.Close())
+	must(t, c.Close())
+	must(t, <-served)
+	must(t, acc.Close())
+	if n := descriptorsOf(t); n > descriptors {
+		t.Errorf("%d descriptors before, %d after", descriptors, n)
+	}
+}

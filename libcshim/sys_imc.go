@@ -194,7 +194,7 @@ func imcConnectWait(k *task, a *args) (int64, error) {
 			return k.connect(o, true)
 		}
 		var c *imc.ConnectedSocket
-		err := k.wait(func(ctx context.Context) (err error) { c, err = e.Connect(ctx); return err })
+		err := k.t.ParkIn(func(ctx context.Context) (err error) { c, err = e.Connect(ctx); return err })
 		if errors.Is(err, context.Canceled) {
 			return 0, errRestart // the request was withdrawn
 		}
@@ -203,29 +203,6 @@ func imcConnectWait(k *task, a *args) (int64, error) {
 		}
 		return k.installOne(c)
 	})
-}
-
-// wait runs f on a goroutine of its own while the thread is parked. If the thread is
-// wanted elsewhere f's context is cancelled; f has returned when wait does.
-func (k *task) wait(f func(ctx context.Context) error) error {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	done := make(chan error, 1)
-	go func() {
-		done <- f(ctx)
-		k.t.Unpark()
-	}()
-	for {
-		select {
-		case err := <-done:
-			return err
-		default:
-		}
-		if k.park() {
-			cancel()
-			return <-done
-		}
-	}
 }
 
 func imcMemObjCreate(k *task, a *args) (int64, error) {
@@ -446,7 +423,7 @@ func imcCall(k *task, a *args) (int64, error) {
 		var reply []byte
 		var size int64
 		var got []imc.Desc
-		err = k.wait(func(ctx context.Context) (err error) {
+		err = k.t.ParkIn(func(ctx context.Context) (err error) {
 			reply, size, got, err = imc.CallRoom(ctx, e, int(room), rep.Descs+1, data, descs...)
 			return err
 		})

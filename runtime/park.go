@@ -1,8 +1,10 @@
 package runtime
 
 import (
+	"context"
 	"encoding/binary"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -29,8 +31,10 @@ type parker struct {
 	timer *time.Timer
 
 	mu      sync.Mutex
-	event   int  // eventfd, -1 until the first ParkPoll
-	polling bool // the thread is, or is about to be, in poll(2)
+	event   int           // eventfd, -1 until the first ParkPoll
+	polling bool          // the thread is, or is about to be, in poll(2)
+	waiting *interruption // the thread is, or is about to be, in ParkIn
+	spare   *interruption // of a ParkIn that was not interrupted
 }
 
 func (p *parker) init() {
@@ -180,4 +184,63 @@ func (t *Thread) ParkPoll(fds []unix.PollFd, deadline time.Time) (Woken, error) 
 			return Unparked, nil
 		}
 	}
+}
+
+// ParkIn calls f, which may wait for as long as its context lasts; that ends with
+// Kick and with the end of the domain. f runs on the thread's own goroutine, and must
+// return soon after its context has ended.
+func (t *Thread) ParkIn(f func(ctx context.Context) error) error {
+	p := &t.park
+	p.mu.Lock()
+	w := p.spare
+	if w == nil {
+		w = &interruption{done: make(chan struct{})}
+	}
+	p.waiting, p.spare = w, nil
+	if t.Interrupted() {
+		w.end()
+	}
+	p.mu.Unlock()
+	defer func() {
+		p.mu.Lock()
+		p.waiting = nil
+		if !w.ended.Load() {
+			p.spare = w
+		}
+		p.mu.Unlock()
+	}()
+	return f(w)
+}
+
+// interrupt ends the context of a ParkIn. A Kick that comes late, whose reason the
+// thread has attended to before it began to wait, does not.
+func (t *Thread) interrupt() {
+	t.park.mu.Lock()
+	if w := t.park.waiting; w != nil && t.Interrupted() {
+		w.end()
+	}
+	t.park.mu.Unlock()
+}
+
+// interruption is the context of a ParkIn; it is made once for many of them.
+type interruption struct {
+	done  chan struct{}
+	ended atomic.Bool
+}
+
+func (w *interruption) end() {
+	if w.ended.CompareAndSwap(false, true) {
+		close(w.done)
+	}
+}
+
+func (w *interruption) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (w *interruption) Done() <-chan struct{}       { return w.done }
+func (w *interruption) Value(any) any               { return nil }
+
+func (w *interruption) Err() error {
+	if w.ended.Load() {
+		return context.Canceled
+	}
+	return nil
 }

@@ -235,7 +235,7 @@ func (t *Thread) Exit(code int) {
 func (t *Thread) Exiting() bool { return t.exiting || t.d.ended() }
 
 // Kick makes the thread call Personality.Attention soon, whether it runs guest
-// code or waits in Park. Safe from any goroutine.
+// code or waits in Park or ParkIn. Safe from any goroutine.
 func (t *Thread) Kick() {
 	t.attention.Store(true)
 	t.mu.Lock()
@@ -243,6 +243,7 @@ func (t *Thread) Kick() {
 		t.ctx.Interrupt()
 	}
 	t.mu.Unlock()
+	t.interrupt()
 	t.park.wake()
 }
 
