@@ -1,7 +1,12 @@
 package libcshim
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
 	"strconv"
 	"testing"
 	"time"
@@ -10,6 +15,174 @@ import (
 )
 
 func objectsGuest(t testing.TB) string { return build(t, "testdata/imc/objects.c", "-lnacl") }
+
+// imcWays are the ways from one guest to an object of somebody else in this process.
+var imcWays = []struct {
+	name      string
+	endpoints func(t *testing.T) (*imc.AcceptEndpoint, *imc.ConnectEndpoint)
+}{
+	{"memory", func(*testing.T) (*imc.AcceptEndpoint, *imc.ConnectEndpoint) { return imc.NewEndpoints() }},
+	{"kernel", func(t *testing.T) (*imc.AcceptEndpoint, *imc.ConnectEndpoint) {
+		acc, object, err := imc.Kernel.Endpoints()
+		check(t, err)
+		return acc, object
+	}},
+	{"moved", func(t *testing.T) (*imc.AcceptEndpoint, *imc.ConnectEndpoint) {
+		acc, object := imc.NewEndpoints()
+		f, err := object.File()
+		check(t, err)
+		check(t, object.Close())
+		object, err = imc.NewConnectEndpoint(f)
+		check(t, err)
+		return acc, object
+	}},
+}
+
+// objectRun starts a scene of objects.c.
+func objectRun(t testing.TB, prog, name string, descs map[int]imc.Desc) (r *guestRun, ended chan struct{}) {
+	t.Helper()
+	r, ended = imcScene(t, prog, name, descs), make(chan struct{})
+	go func() {
+		defer close(ended)
+		r.run(t, within(t, 2*time.Minute))
+	}()
+	return r, ended
+}
+
+// TestIMCObjects: guests that call an object, of the host and of another guest, with
+// messages of all sizes, several at once; and the host does, too.
+func TestIMCObjects(t *testing.T) {
+	prog := objectsGuest(t)
+	for _, w := range imcWays {
+		for _, guest := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, the guest serves: %v", w.name, guest), func(t *testing.T) {
+				acc, object := w.endpoints(t)
+				var server *guestRun
+				served := make(chan struct{})
+				if guest {
+					server, served = objectRun(t, prog, "serve", map[int]imc.Desc{10: acc})
+				} else {
+					go func() {
+						defer close(served)
+						check(t, imc.Serve(t.Context(), acc, serveGuest))
+					}()
+				}
+				callers(t, prog, object)
+				check(t, object.Close())
+				<-served
+				if guest {
+					server.wantOK(t)
+				}
+				check(t, acc.Close())
+			})
+		}
+	}
+}
+
+// callers call an object from two guests and from here.
+func callers(t *testing.T, prog string, object *imc.ConnectEndpoint) {
+	t.Helper()
+	x, xEnded := objectRun(t, prog, "caller", map[int]imc.Desc{11: object})
+	y, yEnded := objectRun(t, prog, "caller", map[int]imc.Desc{11: object})
+	q := bytes.Repeat([]byte("abc"), 1<<20)
+	var descs []imc.Desc
+	for range 20 { // more than a message has
+		descs = append(descs, imc.Invalid, object)
+	}
+	a, back, err := imc.Call(within(t, time.Minute), object, q, descs...)
+	if err != nil || !bytes.Equal(a, bytes.ToUpper(q)) || len(back) != len(descs) {
+		t.Errorf("%d bytes and %d descriptors, %v", len(a), len(back), err)
+	}
+	imc.Message{Descs: back}.Close()
+	<-xEnded
+	<-yEnded
+	x.wantOK(t)
+	y.wantOK(t)
+}
+
+// TestIMCObjectsProcess: the guest that serves is in another process.
+func TestIMCObjectsProcess(t *testing.T) {
+	if prog := os.Getenv("HALITE_TEST_IMC_GUEST"); prog != "" {
+		acc, err := imc.NewAcceptEndpoint(os.NewFile(3, "acc"))
+		check(t, err)
+		server, ended := objectRun(t, prog, "serve", map[int]imc.Desc{10: acc})
+		<-ended
+		server.wantOK(t)
+		return
+	}
+	prog := objectsGuest(t)
+	acc, object, err := imc.Kernel.Endpoints()
+	check(t, err)
+	f, err := acc.File()
+	check(t, err)
+	child := exec.CommandContext(within(t, 2*time.Minute), os.Args[0], "-test.run=^TestIMCObjectsProcess$")
+	child.Env = append(os.Environ(), "HALITE_TEST_IMC_GUEST="+prog)
+	child.ExtraFiles = []*os.File{f}
+	child.Stderr = os.Stderr
+	check(t, child.Start())
+	check(t, f.Close())
+	check(t, acc.Close())
+	callers(t, prog, object)
+	check(t, object.Close()) // the server learns that nobody is left, and ends
+	check(t, child.Wait())
+}
+
+// TestIMCBroken: objects that answer nonsense, or nothing, and callers that are told.
+func TestIMCBroken(t *testing.T) {
+	prog := objectsGuest(t)
+	for _, w := range imcWays {
+		t.Run(w.name, func(t *testing.T) {
+			acc, object := w.endpoints(t)
+			server, served := objectRun(t, prog, "broken", map[int]imc.Desc{10: acc})
+			caller, ended := objectRun(t, prog, "unlucky", map[int]imc.Desc{11: object})
+			<-ended
+			<-served
+			caller.wantOK(t)
+			server.wantOK(t)
+			// The guest that served is gone, and the host, which also could, goes now.
+			late, lateEnded := objectRun(t, prog, "refused", map[int]imc.Desc{11: object})
+			check(t, acc.Close())
+			<-lateEnded
+			late.wantOK(t)
+			check(t, object.Close())
+		})
+	}
+}
+
+// TestIMCServerEnds: the domain that has accepted calls is ended; nobody waits for ever.
+func TestIMCServerEnds(t *testing.T) {
+	prog := objectsGuest(t)
+	for _, w := range imcWays {
+		t.Run(w.name, func(t *testing.T) {
+			acc, object := w.endpoints(t)
+			ctx, end := context.WithCancel(within(t, time.Minute))
+			server := imcScene(t, prog, "mute", map[int]imc.Desc{10: acc})
+			accepted, told := io.Pipe()
+			server.cfg.Stdout = told
+			served := make(chan struct{})
+			go func() {
+				defer close(served)
+				server.run(t, ctx)
+			}()
+			caller, ended := objectRun(t, prog, "reset", map[int]imc.Desc{11: object})
+			_, err := io.ReadFull(accepted, make([]byte, 4)) // it has all of the calls
+			check(t, err)
+			check(t, acc.Close())
+			end()
+			<-served
+			<-ended
+			caller.wantOK(t)
+			check(t, object.Close())
+		})
+	}
+}
+
+// TestIMCClosing: threads of a guest wait while what they wait on is closed.
+func TestIMCClosing(t *testing.T) {
+	r, ended := objectRun(t, objectsGuest(t), "closing", nil)
+	<-ended
+	r.wantOK(t)
+}
 
 // BenchmarkIMCCall: calls of a guest, on an object of the host and on one of another guest.
 func BenchmarkIMCCall(b *testing.B) {
