@@ -102,7 +102,7 @@ func callOnce(ctx context.Context, c *ConnectEndpoint, keep room, data []byte, d
 		return nil, 0, nil, err
 	}
 	defer s.Close()
-	err = s.sendCall(done, 0, data, descs)
+	_, err = s.sendCall(done, 0, data, descs)
 	if err == nil || errors.Is(err, unix.EPIPE) {
 		// A server may answer and close before it has read everything.
 		// The text of an error is read whole, however small the room is.
@@ -128,6 +128,9 @@ func callOnce(ctx context.Context, c *ConnectEndpoint, keep room, data []byte, d
 		}
 		err = failure("call", KindConnectEndpoint, unix.ECONNRESET, "the server closed the connection without a reply")
 	}
+	if err == io.ErrUnexpectedEOF {
+		err = failure("call", KindConnectEndpoint, unix.ECONNRESET, "the server closed the connection in the middle of its reply")
+	}
 	return nil, 0, nil, err
 }
 
@@ -146,10 +149,21 @@ func (e *end) answered() connState {
 	return e.p.state
 }
 
-// sendCall sends one side's part of a call in as many messages as it takes.
-func (s *ConnectedSocket) sendCall(done <-chan struct{}, flags uint32, data []byte, descs []Desc) error {
+// sendCall sends one side's part of a call in as many messages as it takes. began tells
+// whether any of them was sent.
+func (s *ConnectedSocket) sendCall(done <-chan struct{}, flags uint32, data []byte, descs []Desc) (began bool, err error) {
 	if err := checkCallDescs(descs); err != nil {
-		return err
+		return false, err
+	}
+	if len(descs) > MaxDescs {
+		// What can't be sent is found before the first message has gone.
+		if err = s.refusal(descs); err == nil {
+			descs, err = dupMany(descs)
+		}
+		if err != nil {
+			return false, err
+		}
+		defer Message{Descs: descs}.Close()
 	}
 	for {
 		n := min(len(data), callFragment)
@@ -163,11 +177,12 @@ func (s *ConnectedSocket) sendCall(done <-chan struct{}, flags uint32, data []by
 		le.PutUint32(b[4:], word)
 		b = append(b, data[:n]...)
 		if err := s.sendOwned(done, b, descs[:d]); err != nil {
-			return err
+			return began, err
 		}
+		began = true
 		data, descs = data[n:], descs[d:]
 		if word&callMore == 0 {
-			return nil
+			return true, nil
 		}
 	}
 }
@@ -247,8 +262,11 @@ func (s *ConnectedSocket) receiveCallRoom(done <-chan struct{}, limit int64, kee
 		case flags&callMore != 0 && len(part) == 0 && len(m.Descs) == 0:
 			return fail(failure("call", KindConnectedSocket, unix.EPROTO, "an empty part of a call"))
 		}
+		if flags&callError != 0 {
+			data = nil // the failure makes void what was answered before
+		}
 		part = part[:min(len(part), keep.bytes-len(data))]
-		if first {
+		if data == nil {
 			data = part
 		} else {
 			data = append(data, part...)

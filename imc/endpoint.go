@@ -267,16 +267,21 @@ func errRefused() error {
 func (c *ConnectEndpoint) connectMemory(done <-chan struct{}, mode connectMode) (*ConnectedSocket, error) {
 	a := c.a
 	a.mu.Lock()
-	for a.accepts > 0 && a.line.len() >= lineLimit {
+	for {
+		if c.closed.Load() {
+			// Those who accept may have been told already that there will be nobody more.
+			a.room.wakeOne()
+			a.mu.Unlock()
+			return nil, errClosed("connect", KindConnectEndpoint)
+		}
+		if a.accepts == 0 || a.line.len() < lineLimit {
+			break
+		}
 		if mode == connectTry {
 			a.mu.Unlock()
 			return nil, failure("connect", KindConnectEndpoint, unix.EAGAIN, whyLine)
 		}
-		err := a.room.sleep(&a.mu, &c.handle, done)
-		if err == nil && c.closed.Load() {
-			err = errClosed("connect", KindConnectEndpoint)
-		}
-		if err != nil {
+		if err := a.room.sleep(&a.mu, &c.handle, done); err != nil {
 			a.mu.Unlock()
 			return nil, err
 		}

@@ -146,7 +146,7 @@ func (r *serving) answer(c *ConnectedSocket) {
 	data, descs, _, err := c.receiveCall(done, r.limit, r.budget)
 	if err != nil {
 		if errors.Is(err, unix.EMSGSIZE) || errors.Is(err, unix.EPROTO) || errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENOBUFS) {
-			_ = c.sendCall(done, callError, encodeCallError(err), nil)
+			c.sendFailure(done, err)
 		}
 		return
 	}
@@ -154,14 +154,20 @@ func (r *serving) answer(c *ConnectedSocket) {
 	ctx := &callContext{Context: r.ctx, s: c}
 	reply, replyDescs, err := r.srv.Handler(ctx, data, descs)
 	if err != nil {
-		_ = c.sendCall(done, callError, encodeCallError(err), nil)
-	} else if err = c.sendCall(done, 0, reply, replyDescs); err != nil && !errors.Is(err, unix.EPIPE) {
-		// What can't be sent is the handler's mistake; the caller is told.
-		_ = c.sendCall(done, callError, encodeCallError(err), nil)
+		c.sendFailure(done, err)
+	} else if began, err := c.sendCall(done, 0, reply, replyDescs); err != nil && !began && err != errCancelled {
+		// What can't be sent is the handler's mistake; the caller is told, unless he has
+		// a part of the reply already. Then he sees it end in the middle.
+		c.sendFailure(done, err)
 	}
 	ctx.finish()
 	Message{Descs: descs}.Close()
 	Message{Descs: replyDescs}.Close()
+}
+
+// sendFailure tells the caller that the call failed, if he still listens.
+func (s *ConnectedSocket) sendFailure(done <-chan struct{}, err error) {
+	_, _ = s.sendCall(done, callError, encodeCallError(err), nil)
 }
 
 // callContext is the context of one call. That the caller went away is looked at

@@ -219,14 +219,24 @@ func (s *socket) outward(descs []Desc) ([]Desc, error) {
 	if len(descs) == 0 {
 		return nil, nil
 	}
-	if why := s.e.p.local.Load(); why != nil {
-		for _, d := range descs {
-			if d != nil && (d.Kind() == KindFile || d.Kind() == KindSharedMemory) {
-				return nil, failure("send", s.e.kind, unix.EOPNOTSUPP, d.Kind().String()+" can't be sent: "+*why)
-			}
-		}
+	if err := s.refusal(descs); err != nil {
+		return nil, err
 	}
 	return dupAll("send", s.e.kind, descs)
+}
+
+// refusal is the error for descriptors that the connection does not carry.
+func (s *socket) refusal(descs []Desc) error {
+	why := s.e.p.local.Load()
+	if why == nil {
+		return nil
+	}
+	for _, d := range descs {
+		if d != nil && (d.Kind() == KindFile || d.Kind() == KindSharedMemory) {
+			return failure("send", s.e.kind, unix.EOPNOTSUPP, d.Kind().String()+" can't be sent: "+*why)
+		}
+	}
+	return nil
 }
 
 // RefuseHostDescriptors makes sending files and shared memory fail with EOPNOTSUPP for

@@ -369,9 +369,11 @@ func Run(t *testing.T, w Way) {
 		must(t, acc.Close())
 		want(t, <-ended, unix.EBADF)
 	})
+	t.Run("closing while others work", func(t *testing.T) { closing(t, w) })
 	t.Run("many senders and receivers", func(t *testing.T) { many(t, w) })
 	t.Run("descriptors", func(t *testing.T) { descriptors(t, w) })
 	t.Run("watching", func(t *testing.T) { watching(t, w) })
+	t.Run("failure in the middle of a reply", func(t *testing.T) { lateFailure(t, w) })
 	t.Run("calls", func(t *testing.T) { calls(t, w, within(t)) })
 	t.Run("calls that can't be cancelled", func(t *testing.T) { calls(t, w, context.Background()) })
 }
@@ -627,10 +629,15 @@ func calls(t *testing.T, w Way, ctx context.Context) {
 	cancelled := make(chan error, 1)
 	served := make(chan error, 1)
 	go func() {
-		srv := imc.Server{MaxRequest: 2 << 20, Handler: func(ctx context.Context, data []byte, descs []imc.Desc) ([]byte, []imc.Desc, error) {
+		srv := imc.Server{MaxRequest: 3 << 20, Handler: func(ctx context.Context, data []byte, descs []imc.Desc) ([]byte, []imc.Desc, error) {
 			switch string(data[:min(len(data), 5)]) {
 			case "fail!":
 				return nil, nil, fmt.Errorf("refused by the object: %w", unix.EPERM)
+			case "bound":
+				// The last of the second message can't be sent.
+				bound, cap := imc.NewEndpoints()
+				defer cap.Close()
+				return make([]byte, 200_000), append(repeat(12), bound), nil
 			case "wait!":
 				<-ctx.Done()
 				cancelled <- ctx.Err()
@@ -647,7 +654,7 @@ func calls(t *testing.T, w Way, ctx context.Context) {
 		defer m.Close()
 		mem = m
 	}
-	for _, n := range []int{0, 1, 1000, (imc.MaxData - 8) - 1, (imc.MaxData - 8), (imc.MaxData - 8) + 1, imc.MaxData, 1 << 20} {
+	for _, n := range []int{0, 1, 1000, (imc.MaxData - 8) - 1, (imc.MaxData - 8), (imc.MaxData - 8) + 1, imc.MaxData, 1 << 20, 3 << 20} {
 		data := bytes.Repeat([]byte("0123456789"), n/10+1)[:n]
 		var descs []imc.Desc
 		for range n % 21 {
@@ -665,7 +672,11 @@ func calls(t *testing.T, w Way, ctx context.Context) {
 	if !errors.As(err, &failed) || !errors.Is(err, unix.EPERM) {
 		t.Error(err)
 	}
-	_, _, err = imc.Call(ctx, c, make([]byte, 3<<20))
+	reply, _, err := imc.Call(ctx, c, []byte("bound"))
+	if !errors.As(err, &failed) || !errors.Is(err, unix.EOPNOTSUPP) {
+		t.Errorf("%d bytes, %v", len(reply), err)
+	}
+	_, _, err = imc.Call(ctx, c, make([]byte, 3<<20+1))
 	want(t, err, unix.EMSGSIZE)
 	wait := 20 * time.Millisecond
 	if w.Async {
@@ -678,7 +689,7 @@ func calls(t *testing.T, w Way, ctx context.Context) {
 	want(t, <-cancelled, context.Canceled)
 	// Nobody's data is anybody else's.
 	mine := []byte("mine")
-	reply, _, err := imc.Call(ctx, c, mine)
+	reply, _, err = imc.Call(ctx, c, mine)
 	must(t, err)
 	mine[0] = 'X'
 	if string(reply) != "mine" {
@@ -707,6 +718,44 @@ func calls(t *testing.T, w Way, ctx context.Context) {
 	dead := imc.DeadEndpoint()
 	_, _, err = imc.Call(ctx, dead, nil)
 	want(t, err, unix.ECONNREFUSED)
+}
+
+// lateFailure: a server that has sent a part of its reply and then fails, or goes.
+func lateFailure(t *testing.T, w Way) {
+	ctx := within(t)
+	acc, c := w.Endpoints(t)
+	defer acc.Close()
+	defer c.Close()
+	for _, end := range []string{"CAL1\x02\x00\x00\x00\x0d\x00\x00\x00no more", ""} {
+		served := make(chan error, 1)
+		go func() {
+			s, err := acc.Accept(ctx)
+			if err != nil {
+				served <- err
+				return
+			}
+			defer s.Close()
+			if _, err = s.Receive(ctx); err == nil {
+				err = s.Send(ctx, []byte("CAL1\x01\x00\x00\x00the first part"), imc.Invalid)
+			}
+			if err == nil && end != "" {
+				err = s.Send(ctx, []byte(end))
+			}
+			served <- err
+		}()
+		reply, descs, err := imc.Call(ctx, c, nil)
+		var failed *imc.CallError
+		switch {
+		case end == "":
+			want(t, err, unix.ECONNRESET)
+		case !errors.As(err, &failed) || failed.Text != "no more" || failed.Errno != unix.EACCES:
+			t.Error(err)
+		}
+		if reply != nil || descs != nil {
+			t.Errorf("%q, %d descriptors", reply, len(descs))
+		}
+		must(t, <-served)
+	}
 }
 
 func hostDescriptors(t *testing.T, a, b *imc.ConnectedSocket) {
