@@ -72,6 +72,19 @@ func (k *task) open(dirfd, addr, flagsArg, mode uint64) (int64, error) {
 		_ = f.Close()
 		return k.dupFrom(d.FD, 0, flags&unix.O_CLOEXEC != 0)
 	}
+	if k.p.tree.fifos.any() && flags&unix.O_PATH == 0 {
+		st, err := f.Stat()
+		if err != nil {
+			_ = f.Close()
+			return 0, err
+		}
+		if pipe := k.p.tree.fifos.get(st); pipe != nil {
+			_ = f.Close()
+			if f, err = k.openFIFO(pipe, k.p.specialNode(st), flags); err != nil {
+				return 0, err
+			}
+		}
+	}
 	o := newOpenFile(f, path, flags)
 	o.isDir = namespace.IsDir(f)
 	fd, err := k.p.fds.add(o, 0, flags&unix.O_CLOEXEC != 0)
@@ -134,7 +147,7 @@ func (k *task) statAt(dirfd, addr uint64, flags int) (namespace.Stat, error) {
 		return namespace.Stat{}, err
 	}
 	st, _, err := k.p.ns.Stat(dir, name, flags&unix.AT_SYMLINK_NOFOLLOW == 0)
-	return k.p.socketNode(st), err
+	return k.p.specialNode(st), err
 }
 
 func (k *task) fstat(fd int) (namespace.Stat, error) {
@@ -286,8 +299,8 @@ func (k *task) unlink(dirfd, addr uint64, flags int) (int64, error) {
 		return 0, k.p.ns.Rmdir(dir, name)
 	}
 	key := ""
-	if k.p.tree.unix.any() {
-		if st, _, err := k.p.ns.Stat(dir, name, false); err == nil && st.IsRegular() {
+	if k.p.tree.unix.any() || k.p.tree.fifos.any() {
+		if st, _, err := k.p.ns.Stat(dir, name, false); err == nil && st.IsRegular() && st.Nlink <= 1 {
 			key = nodeKey(st)
 		}
 	}
@@ -296,6 +309,7 @@ func (k *task) unlink(dirfd, addr uint64, flags int) (int64, error) {
 	}
 	if key != "" {
 		k.p.tree.unix.drop(key)
+		k.p.tree.fifos.drop(key)
 	}
 	return 0, nil
 }

@@ -34,6 +34,7 @@ type tree struct {
 	locks   lockTable
 	records recordLocks
 	unix    unixNames
+	fifos   fifos
 	imc     *imc.Budget // what they may have outside their own memory
 	anon    anonymousFiles
 	flight  flight

@@ -121,9 +121,13 @@ func (n *unixNames) drop(key string) {
 
 func nodeKey(st namespace.Stat) string { return fmt.Sprintf("%d:%d", st.Dev, st.Ino) }
 
-// socketNode makes the node of a bound socket look like one: in the tree it is an
-// empty file.
-func (p *Process) socketNode(st namespace.Stat) namespace.Stat {
+// specialNode makes the node of a bound socket or of a named pipe look like one: in the
+// tree it is an empty file.
+func (p *Process) specialNode(st namespace.Stat) namespace.Stat {
+	if p.tree.fifos.get(st) != nil {
+		st.Mode = st.Mode&^unix.S_IFMT | unix.S_IFIFO
+		return st
+	}
 	if st.IsRegular() && st.Size == 0 && p.tree.unix.any() && p.tree.unix.isNode(nodeKey(st)) {
 		st.Mode = st.Mode&^unix.S_IFMT | unix.S_IFSOCK
 	}

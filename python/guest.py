@@ -180,7 +180,10 @@ def _halite():
             self.__dict__[name] = function
             return function
 
-    nacl = types.ModuleType("nacl", "What the program that embeds this interpreter offers.")
+    try:
+        import nacl  # the extension module, if it is there
+    except ImportError:
+        nacl = types.ModuleType("nacl", "What the program that embeds this interpreter offers.")
     nacl.__path__ = []
     nacl.host = Host("nacl.host", "Functions of the program that embeds this interpreter.")
     nacl.HostError = HostError

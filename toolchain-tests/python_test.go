@@ -3,6 +3,8 @@ package toolchaintests
 import (
 	"archive/zip"
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -14,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/halite-run/halite"
+	"github.com/halite-run/halite/imc"
 	"github.com/halite-run/halite/internal/pty"
 )
 
@@ -94,6 +98,60 @@ func TestPythonModules(t *testing.T) {
 	}
 	// What sqlite3 wrote is a file of the host's.
 	if data, err := os.ReadFile(filepath.Join(dir, "test.db")); err != nil || !bytes.HasPrefix(data, []byte("SQLite format 3")) {
+		t.Error(err)
+	}
+}
+
+// TestPythonNacl: the module nacl within one program, against an object of the host's,
+// and invoked by the host.
+func TestPythonNacl(t *testing.T) {
+	mount, scripts := scripts(t)
+	r := run(t, "", append(python(t, "--dir", mount), scripts+"/nacl_module.py")...)
+	if r.status != 0 || r.stdout != "nacl works\n" {
+		t.Fatalf("status %d\n%s\n%s", r.status, head(r.stdout), r.stderr)
+	}
+	acc, address := imc.NewEndpoints()
+	defer address.Close()
+	served := make(chan error, 1)
+	go func() {
+		served <- imc.Serve(t.Context(), acc, func(_ context.Context, data []byte, descs []imc.Desc) ([]byte, []imc.Desc, error) {
+			return bytes.ToUpper(data), nil, nil
+		})
+	}()
+	var out bytes.Buffer
+	p, err := halite.New(halite.Config{
+		GuestProgram: "/usr/bin/python3.11", Mounts: []halite.Mount{{Guest: "/usr", Host: port(t, "python"), ReadOnly: true}},
+		Args: []string{"-c", `import nacl
+answer = b"ready"
+while True:
+    question, descs, flags = nacl.return_and_wait(answer)
+    if question == b"end":
+        break
+    answer = nacl.call(10, question)[0] + b" %d %d" % (len(descs), flags)
+print("done")`},
+		Descriptors: map[int]imc.Desc{10: address}, Invocable: true, Stdout: &out, Stderr: os.Stderr,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	first, _, err := p.Start(t.Context())
+	if err != nil || string(first) != "ready" {
+		t.Fatalf("%q, %v", first, err)
+	}
+	for _, question := range []string{"hello", strings.Repeat("long ", 10000), ""} {
+		answer, _, err := p.Invoke(t.Context(), []byte(question))
+		if want := strings.ToUpper(question) + " 0 0"; err != nil || string(answer) != want {
+			t.Fatalf("%q, %v", head(string(answer)), err)
+		}
+	}
+	var exit *halite.ExitError
+	if _, _, err := p.Invoke(t.Context(), []byte("end")); !errors.As(err, &exit) || exit.Ending.Code != 0 || out.String() != "done\n" {
+		t.Errorf("%v, %q", err, out.String())
+	}
+	p.Close()
+	address.Close()
+	if err := <-served; err != nil {
 		t.Error(err)
 	}
 }

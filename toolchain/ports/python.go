@@ -23,8 +23,12 @@ func Python(ctx context.Context, o Options) (string, error) {
 
 // python is the recipe; MuslGCC builds the same natively, to compare with.
 func python(c Compiler) *port {
-	return recipe("python", "python.go", "python3.11", c, buildPython,
+	p := recipe("python", "python.go", "python3.11", c, buildPython,
 		zlib, bzip2, xz, sqlite, openssl, expat, libffi, ncurses, libedit)
+	if c == Sandbox {
+		p.files = &naclFiles
+	}
+	return p
 }
 
 // pythonCache is what configure would find out by running a program. It is
@@ -112,6 +116,9 @@ find "$2/lib/python3.11" -name __pycache__ -prune -exec rm -rf {} +`
 			return err
 		}
 		if err := j.put("lib", 0o755, filepath.Join(sysroot, "lib", "libc.so")); err != nil {
+			return err
+		}
+		if err := j.naclModule(); err != nil {
 			return err
 		}
 	}
