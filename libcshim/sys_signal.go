@@ -273,6 +273,12 @@ func (k *task) kill(pid int, i siginfo) error {
 		}
 		t.members(group, func(n *node) { list = append(list, n) })
 	}
+	return k.killThese(list, i)
+}
+
+// killThese is kill for those who were chosen. The caller holds tree.mu.
+func (k *task) killThese(list []*node, i siginfo) error {
+	self := k.p.node
 	if len(list) == 0 {
 		return unix.ESRCH
 	}

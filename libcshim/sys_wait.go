@@ -91,12 +91,13 @@ func sysWait4(k *task, a *args) (int64, error) {
 }
 
 func sysWaitid(k *task, a *args) (int64, error) {
-	const all, byPID, byGroup = 0, 1, 2
+	const all, byPID, byGroup, byFile = 0, 1, 2, 3
 	options := uint32(a[3])
 	if options&^(waitNoHang|waitStopped|waitExited|waitContinued|waitNoReap|waitKinds) != 0 || options&(waitStopped|waitExited|waitContinued) == 0 {
 		return 0, unix.EINVAL
 	}
 	pid := -1
+	var fits func(*node) bool
 	switch id := int32Arg(a[1]); int32Arg(a[0]) {
 	case all:
 	case byPID:
@@ -112,10 +113,22 @@ func sysWaitid(k *task, a *args) (int64, error) {
 		if id == 1 {
 			return 0, unix.ECHILD // -1 would mean all
 		}
+	case byFile:
+		if _, err := k.withPid(a[1], func(o *openFile, p *pidFile) (int64, error) {
+			fits = func(c *node) bool { return c == p.n }
+			if o.nonblocking() && options&waitNoHang == 0 && !p.ended() {
+				return 0, unix.EAGAIN
+			}
+			return 0, nil
+		}); err != nil {
+			return 0, err
+		}
 	default:
 		return 0, unix.EINVAL
 	}
-	fits := k.byPID(pid)
+	if fits == nil {
+		fits = k.byPID(pid)
+	}
 	if options&waitExited == 0 {
 		// For a child that stops or goes on: that does not happen.
 		any := fits

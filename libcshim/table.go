@@ -260,6 +260,8 @@ func init() {
 	def(unix.SYS_SIGALTSTACK, "sigaltstack", sysSigaltstack, rInt, aPtr, aPtr)
 	def(unix.SYS_PAUSE, "pause", sysPause, rInt)
 	def(unix.SYS_KILL, "kill", sysKill, rInt, aInt, aSignal)
+	def(unix.SYS_PIDFD_OPEN, "pidfd_open", sysPidfdOpen, rInt, aInt, aHex)
+	def(unix.SYS_PIDFD_SEND_SIGNAL, "pidfd_send_signal", sysPidfdSendSignal, rInt, aFD, aSignal, aPtr, aHex)
 	def(unix.SYS_TKILL, "tkill", sysTkill, rInt, aInt, aSignal)
 	def(unix.SYS_TGKILL, "tgkill", sysTgkill, rInt, aInt, aInt, aSignal)
 

@@ -67,6 +67,8 @@ type node struct {
 
 	// waiters are threads of the process that wait for children.
 	waiters watchers
+	// ends are those that wait for its end by a pidfd.
+	ends watchers
 
 	// The rest is guarded by tree.mu.
 	parent   *node // nil: the host
@@ -208,6 +210,7 @@ func (n *node) exited(status ExitStatus) {
 	defer t.mu.Unlock()
 	n.image = nil
 	n.zombie, n.status = true, status
+	n.ends.notify()
 	for _, c := range n.children {
 		c.parent = nil
 		if c.zombie {
