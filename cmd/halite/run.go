@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -241,7 +242,16 @@ func environment(asked list) []string {
 	return env
 }
 
+// eagerStart puts off collecting garbage until a program has had time to start: its
+// libraries pass through the heap once, and a collection in the middle of that costs as
+// much as reading them.
+func eagerStart() {
+	usual := debug.SetGCPercent(800)
+	time.AfterFunc(time.Second, func() { debug.SetGCPercent(usual) })
+}
+
 func run(c halite.Config, timeout time.Duration, outer bool) int {
+	eagerStart()
 	p, err := halite.New(c)
 	var cache *halite.VerdictCacheError
 	if errors.As(err, &cache) {
