@@ -191,10 +191,11 @@ func (f *Func) Call(ctx context.Context, args ...Arg) (Result, error) {
 
 // registers puts arguments into registers, if that is where all of them go.
 func registers(args []Arg, c *runtime.Call) bool {
+	n := 0
 	for i := range args {
-		if a := &args[i]; a.kind == argInt && c.NInt < 6 {
-			c.Int[c.NInt] = a.bits
-			c.NInt++
+		if a := &args[i]; a.kind == argInt && n < len(c.Int) {
+			c.Int[n] = a.bits
+			n++
 		} else if a.kind == argFloat && c.NFloat < 8 {
 			c.Float[c.NFloat] = a.bits
 			c.NFloat++
@@ -217,7 +218,7 @@ func (f *Func) enterWithMemory(ctx context.Context, args []Arg, c *runtime.Call)
 // callWithMemory is a call with stack arguments or with arguments that are copied
 // into the guest.
 func (f *Func) callWithMemory(t *runtime.Thread, args []Arg, c *runtime.Call) (err error) {
-	c.NInt, c.NFloat = 0, 0
+	*c = runtime.Call{}
 	mem := f.l.d.Memory()
 	small, words := 0, 0
 	var buf [16]uint32
@@ -278,7 +279,7 @@ func (f *Func) callWithMemory(t *runtime.Thread, args []Arg, c *runtime.Call) (e
 		return errors.New("halite: no room on the guest's stack")
 	}
 	c.Stack = sp
-	next, word := base, sp
+	next, word, n := base, sp, 0
 	push := func(v uint64) error {
 		word += 8
 		return mem.Store64(word-8, v)
@@ -312,9 +313,9 @@ func (f *Func) callWithMemory(t *runtime.Thread, args []Arg, c *runtime.Call) (e
 				return errCopy(err)
 			}
 		}
-		if c.NInt < 6 {
-			c.Int[c.NInt] = v
-			c.NInt++
+		if n < len(c.Int) {
+			c.Int[n] = v
+			n++
 		} else if err := push(v); err != nil {
 			return errCopy(err)
 		}
@@ -337,8 +338,7 @@ func errCopy(err error) error {
 }
 
 func (l *Library) mallocOn(t *runtime.Thread, n uint64) (uint32, error) {
-	c := runtime.Call{NInt: 1}
-	c.Int[0] = max(n, 1)
+	c := runtime.Call{Int: [6]uint64{max(n, 1)}}
 	if err := t.Do(l.malloc, &c); err != nil {
 		return 0, err
 	}
@@ -352,8 +352,7 @@ func (l *Library) mallocOn(t *runtime.Thread, n uint64) (uint32, error) {
 }
 
 func (l *Library) freeOn(t *runtime.Thread, p uint32) error {
-	c := runtime.Call{NInt: 1}
-	c.Int[0] = uint64(p)
+	c := runtime.Call{Int: [6]uint64{uint64(p)}}
 	return t.Do(l.free, &c)
 }
 

@@ -90,8 +90,7 @@ func (p *Process) setCallers() error {
 		return err
 	}
 	p.dom.SetCallers(p.cfg.Callers, func(t *runtime.Thread) error {
-		c := runtime.Call{NInt: 1}
-		c.Int[0] = callerStack
+		c := runtime.Call{Int: [6]uint64{callerStack}}
 		if err := t.Do(fn.Addr, &c); err != nil {
 			return err
 		}

@@ -13,8 +13,10 @@ import (
 // call. Who finds none waits, or has one made.
 type callers struct {
 	d *Domain
-	// hot is one that waits, for the usual case of one at a time.
+	// hot is one of them, for the usual case of one call at a time. free is whether it
+	// waits; who makes it false has the thread.
 	hot     atomic.Pointer[Thread]
+	free    atomic.Bool
 	waiting atomic.Int32 // goroutines in queue
 
 	mu      sync.Mutex
@@ -56,11 +58,26 @@ func (c *callers) offer(t *Thread) {
 	c.put(t)
 }
 
+// takeHot takes the hot thread if it waits.
+func (c *callers) takeHot() *Thread {
+	if c.free.Load() && c.free.CompareAndSwap(true, false) {
+		return c.hot.Load()
+	}
+	return nil
+}
+
 // put makes a thread available.
 func (c *callers) put(t *Thread) {
-	if !c.hot.CompareAndSwap(nil, t) {
+	if c.hot.Load() == t {
+		c.free.Store(true)
+	} else {
 		c.mu.Lock()
-		c.idle = append(c.idle, t)
+		if c.hot.Load() == nil {
+			c.hot.Store(t)
+			c.free.Store(true)
+		} else {
+			c.idle = append(c.idle, t)
+		}
 		c.mu.Unlock()
 	}
 	// Who came to wait, or ended the domain, before it was there has seen
@@ -78,7 +95,8 @@ func (c *callers) settle() {
 	if c.d.ended() {
 		gone := c.idle
 		c.idle = nil
-		if t := c.hot.Swap(nil); t != nil {
+		if t := c.takeHot(); t != nil {
+			c.hot.Store(nil)
 			gone = append(gone, t)
 		}
 		starter := c.starter
@@ -127,7 +145,7 @@ func (c *callers) received(t *Thread) *Thread {
 }
 
 func (c *callers) takeLocked() *Thread {
-	if t := c.hot.Swap(nil); t != nil {
+	if t := c.takeHot(); t != nil {
 		return t
 	}
 	n := len(c.idle)
@@ -142,7 +160,7 @@ func (c *callers) takeLocked() *Thread {
 // take returns a thread for a call. With wait false it returns ErrBusy rather
 // than wait.
 func (c *callers) take(ctx context.Context, wait bool) (*Thread, error) {
-	if t := c.hot.Swap(nil); t != nil {
+	if t := c.takeHot(); t != nil {
 		return t, nil
 	}
 	c.mu.Lock()
@@ -232,8 +250,11 @@ func (c *callers) grow(ctx context.Context) error {
 }
 
 // lost notes that a thread that was taken will not come back.
-func (c *callers) lost() {
+func (c *callers) lost(t *Thread) {
 	c.mu.Lock()
+	if c.hot.Load() == t {
+		c.hot.Store(nil)
+	}
 	c.made--
 	c.mu.Unlock()
 }
@@ -307,12 +328,16 @@ func (d *Domain) enter(ctx context.Context, mustWait bool) (Visit, error) {
 
 // Do calls a function of the domain: Enter, Thread.Do and Leave in one. ctx and the
 // errors are theirs.
-func (d *Domain) Do(ctx context.Context, fn uint32, c *Call) (err error) {
+func (d *Domain) Do(ctx context.Context, fn uint32, c *Call) error {
 	if ctx.Err() == nil && !d.ended() && d.callContextOf(ctx) == nil {
-		if t := d.callers.hot.Swap(nil); t != nil {
+		if t := d.callers.takeHot(); t != nil {
 			return t.visit(ctx, fn, c)
 		}
 	}
+	return d.do(ctx, fn, c)
+}
+
+func (d *Domain) do(ctx context.Context, fn uint32, c *Call) (err error) {
 	v, err := d.enter(ctx, false)
 	if err != nil {
 		return err
@@ -322,7 +347,7 @@ func (d *Domain) Do(ctx context.Context, fn uint32, c *Call) (err error) {
 }
 
 // visit is Do on a thread that waits for calls: what takes a call of nothing from a
-// hundred nanoseconds to half of it.
+// hundred nanoseconds to fifty.
 func (t *Thread) visit(ctx context.Context, fn uint32, c *Call) (err error) {
 	bound := ctx.Done() != nil
 	if bound {
@@ -332,8 +357,22 @@ func (t *Thread) visit(ctx context.Context, fn uint32, c *Call) (err error) {
 		}
 	}
 	t.calling = ctx
-	defer func() { err = t.leave(bound, false, err) }()
-	return t.Do(fn, c)
+	clean := false
+	defer func() {
+		if !clean { // a panic of a Go function that the guest called, too
+			t.back(&waiting, 1)
+			err = t.leave(bound, false, err)
+		}
+	}()
+	stack, err := t.room(c.Stack)
+	if err != nil {
+		return err
+	}
+	if err := t.run(fn, stack, c); err != nil || len(t.frames) > 0 {
+		return err
+	}
+	clean, t.inCall = true, true
+	return t.leave(bound, false, nil)
 }
 
 // leave gives a thread back after a call from outside.
@@ -347,7 +386,7 @@ func (t *Thread) leave(bound, through bool, err error) error {
 	}
 	if t.Exiting() || through {
 		t.end()
-		t.d.callers.lost()
+		t.d.callers.lost(t)
 	} else {
 		t.d.callers.put(t)
 	}

@@ -173,7 +173,7 @@ func TestClassicDepth(t *testing.T) {
 	var last error
 	at, err = d.AddHostFunc(func(c *HostCall) {
 		depth++
-		call := Call{Stack: stack + 64<<20 - uint32(depth)*1024, NInt: 2}
+		call := Call{Stack: stack + 64<<20 - uint32(depth)*1024}
 		call.Int[0] = uint64(at)
 		if err := c.Thread().Do(fn, &call); err != nil && last == nil {
 			last = err

@@ -69,6 +69,8 @@ type Domain struct {
 	futexes futexTable
 	host    hostFuncs
 	callers callers
+	// contexts are those that carry a thread (HostCall.Context) and are not over.
+	contexts atomic.Int32
 
 	retiring   retirements
 	dyncode    dynamicCode

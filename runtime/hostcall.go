@@ -256,6 +256,7 @@ func (c *HostCall) Context() context.Context {
 		if parent == nil {
 			parent = context.Background()
 		}
+		c.t.d.contexts.Add(1)
 		c.context = &callContext{Context: parent, root: parent, t: c.t}
 		if outer, ok := parent.(*callContext); ok {
 			c.context.root = outer.root
@@ -297,10 +298,14 @@ func (c *callContext) close() {
 	c.mu.Lock()
 	c.over = true
 	c.mu.Unlock()
+	c.t.d.contexts.Add(-1)
 }
 
 // callContextOf finds the call of a HostFunc of this domain that ctx belongs to.
 func (d *Domain) callContextOf(ctx context.Context) *callContext {
+	if d.contexts.Load() == 0 {
+		return nil // none that is not over
+	}
 	if c, ok := ctx.(*callContext); ok && c.t.d == d {
 		return c
 	}

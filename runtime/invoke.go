@@ -23,18 +23,17 @@ var errControlStack = errors.New("halite: the control stack is full")
 
 func (t *Thread) invoke(fn, stack uint32, args []uint64) (uint64, error) {
 	r := Call{Stack: stack}
-	r.NInt = copy(r.Int[:], args)
-	err := t.call(fn, &r)
+	copy(r.Int[:], args)
+	err := t.Do(fn, &r)
 	return r.Int[0], err
 }
 
 // Call is what goes into a C function and comes out: the registers and the stack
 // arguments of the System V calling convention.
 type Call struct {
-	// Int are the arguments in rdi, rsi, rdx, rcx, r8, r9, of which the first NInt
-	// count; afterwards the results in rax and rdx.
-	Int  [6]uint64
-	NInt int
+	// Int are the arguments in rdi, rsi, rdx, rcx, r8, r9; afterwards the results in rax
+	// and rdx.
+	Int [6]uint64
 	// Float are the low halves of xmm0 to xmm7, of which the first NFloat count;
 	// afterwards the results in xmm0 and xmm1.
 	Float  [8]uint64
@@ -76,12 +75,22 @@ func (t *Thread) dataStack() uint32 {
 	return uint32(t.ctx.Regs().R14)
 }
 
-// Do is Invoke with everything that the calling convention has.
-func (t *Thread) Do(fn uint32, c *Call) error {
-	if c.Stack == 0 {
-		c.Stack = t.Below(0)
+// room looks whether a call has any, and prepares its data stack, which is stack if
+// that is not 0.
+func (t *Thread) room(stack uint32) (uint32, error) {
+	if t.Exiting() {
+		return 0, errThreadEnded
 	}
-	return t.call(fn, c)
+	if stack == 0 {
+		stack = t.Below(0)
+	}
+	if t.ctx.Classic() {
+		return t.pushReturn(stack)
+	}
+	if t.controlRoom() < controlReserve {
+		return 0, errControlStack
+	}
+	return stack, nil
 }
 
 // outer is what a thread was doing when a call began on top of it.
@@ -101,21 +110,15 @@ type outer struct {
 // when it began to.
 var waiting = outer{inCall: true}
 
-func (t *Thread) call(fn uint32, c *Call) error {
-	if t.Exiting() {
-		return errThreadEnded
-	}
-	stack := c.Stack
-	if t.ctx.Classic() {
-		var err error
-		if stack, err = t.pushReturn(stack); err != nil {
-			return err
-		}
-	} else if t.controlRoom() < controlReserve {
-		return errControlStack
+// Do is Invoke with everything that the calling convention has.
+func (t *Thread) Do(fn uint32, c *Call) error {
+	stack, err := t.room(c.Stack)
+	if err != nil {
+		return err
 	}
 	if t.waits() {
-		return t.run(fn, stack, c, &waiting, 1)
+		defer t.back(&waiting, 1)
+		return t.run(fn, stack, c)
 	}
 	o := outer{
 		floor: t.floor, cut: t.cut, slot: t.slot, inCall: t.inCall, unbegun: t.unbegun, progress: t.progress,
@@ -128,22 +131,21 @@ func (t *Thread) call(fn uint32, c *Call) error {
 	} else { // a thread of the host has nothing to come back to
 		t.idle.Store(false)
 	}
-	return t.run(fn, stack, c, &o, depth)
+	defer t.back(&o, depth)
+	return t.run(fn, stack, c)
 }
 
-// run is call on top of what the thread was doing.
-func (t *Thread) run(fn, stack uint32, c *Call, o *outer, depth int) error {
+// run is a call on top of what the thread was doing. The caller goes back to that, also
+// when a Go function that the guest called panics or ends its goroutine.
+func (t *Thread) run(fn, stack uint32, c *Call) error {
 	t.floor, t.cut, t.unbegun, t.progress = len(t.frames), 0, false, nil
-	t.ctx.SetCall(fn, stack, c.Int[:c.NInt]...)
+	t.ctx.SetCallRegisters(fn, stack, &c.Int)
 	if c.NFloat > 0 {
 		for i, v := range c.Float[:c.NFloat] {
 			t.ctx.SetXMM(i, v, 0)
 		}
 		t.ctx.Regs().RAX = uint64(c.NFloat) // for functions with variable arguments
 	}
-	// Also when a Go function that the guest called panics or ends its goroutine:
-	// the guest's part of the call is dropped.
-	defer t.back(o, depth)
 	if err := t.loop(); err != nil {
 		return err
 	}

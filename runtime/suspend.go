@@ -153,7 +153,7 @@ func (c *callers) all() map[*Thread]bool {
 	for _, t := range c.idle {
 		all[t] = true
 	}
-	if t := c.hot.Load(); t != nil {
+	if t := c.hot.Load(); t != nil && c.free.Load() {
 		all[t] = true
 	}
 	if c.starter != nil && c.adding.TryLock() { // otherwise it runs

@@ -198,41 +198,33 @@ func (c *Context) clear() {
 // stub, a call, and room for the call of a trampoline.
 const margin = 64
 
-// begin prepares entry(args...) with the given stub.
-func (c *Context) begin(mode uint32, entry, dataStack uint32, args []uint64) {
-	if len(args) > 6 {
-		panic("engine: more than six register arguments")
-	}
-	c.clear()
+// begin prepares a call of entry with the given stub. Of the argument registers those
+// of a are set.
+func (c *Context) begin(mode uint32, entry, dataStack uint32, a *[6]uint64) {
 	k := c.core
 	r := &k.regs
+	r.RDI, r.RSI, r.RDX, r.RCX, r.R8, r.R9 = a[0], a[1], a[2], a[3], a[4], a[5]
+	r.RAX, r.RBX, r.RBP, r.R10, r.R11, r.R12, r.R13, r.R14 = 0, 0, 0, 0, 0, 0, 0, 0
+	r.R15 = uint64(k.base)
 	r.RIP = uint64(k.base) + uint64(entry&^31)
+	r.RFLAGS = 0x202
 	if c.classic {
 		r.RSP, r.RBP = uint64(dataStack), uint64(dataStack)
 	} else {
 		r.R14 = uint64(dataStack)
 	}
-	switch len(args) {
-	case 6:
-		r.R9 = args[5]
-		fallthrough
-	case 5:
-		r.R8 = args[4]
-		fallthrough
-	case 4:
-		r.RCX = args[3]
-		fallthrough
-	case 3:
-		r.RDX = args[2]
-		fallthrough
-	case 2:
-		r.RSI = args[1]
-		fallthrough
-	case 1:
-		r.RDI = args[0]
-	}
+	k.mxcsr, k.fcw, k.fsw = hostMXCSR, hostFCW, 0
+	k.x87, k.vec = 0, 0
 	k.mode = mode
+	c.fault = nil
 	c.full = !c.classic && uintptr(r.RSP) < c.block.bottom()+margin
+}
+
+func registers(args []uint64) (a [6]uint64) {
+	if copy(a[:], args) < len(args) {
+		panic("engine: more than six register arguments")
+	}
+	return a
 }
 
 // SetCall prepares a call of the function at entry, with the data stack and up
@@ -247,14 +239,20 @@ func (c *Context) begin(mode uint32, entry, dataStack uint32, args []uint64) {
 // that the caller has put there: the offset of trampoline SlotClassicReturn, so that
 // Resume says ExitReturn. Such invocations have no floor and no bound of their own.
 func (c *Context) SetCall(entry, dataStack uint32, args ...uint64) {
+	a := registers(args)
+	c.SetCallRegisters(entry, dataStack, &a)
+}
+
+// SetCallRegisters is SetCall with all six argument registers.
+func (c *Context) SetCallRegisters(entry, dataStack uint32, a *[6]uint64) {
 	k := c.core
 	c.frames = append(c.frames, invocation{k.regs.RSP, k.ctlFloor})
 	if c.classic {
-		c.begin(modeClassicStart, entry, dataStack, args)
+		c.begin(modeClassicStart, entry, dataStack, a)
 		return
 	}
 	k.ctlFloor = uintptr(k.regs.RSP) - 8
-	c.begin(modeCall, entry, dataStack, args)
+	c.begin(modeCall, entry, dataStack, a)
 }
 
 // PushSignal prepares a call of a guest's signal handler. It is no floor: the
@@ -264,7 +262,8 @@ func (c *Context) PushSignal(handler, dataStack uint32, args ...uint64) {
 	if c.classic {
 		panic("engine: PushSignal to a guest of the classic ABI, which has no signals")
 	}
-	c.begin(modeSignal, handler, dataStack, args)
+	a := registers(args)
+	c.begin(modeSignal, handler, dataStack, &a)
 }
 
 // Leave ends the innermost invocation without its consent. The registers are
