@@ -33,6 +33,7 @@ var built = sync.OnceValues(func() (dir string, err error) {
 	}
 	for out, args := range map[string][]string{
 		"liblibrary.so": {"-shared", "-fPIC", "testdata/library/library.c"},
+		"libstate.so":   {"-shared", "-fPIC", "testdata/library/state.c"},
 		"invoked":       {"testdata/library/invoked.c", "-lnacl"},
 	} {
 		args = append([]string{"cc", "-O2", "-Wall", "-o", filepath.Join(dir, out)}, args...)

@@ -72,5 +72,6 @@ func enterDetachedFar(c *core) {
 	exitsyscall()
 }
 
-// hostState returns what a guest might have left behind; tests look at it.
-func hostState() (mxcsr uint32, fcw, fsw uint16, flags uint64)
+// HostState returns what a guest might have left behind: SSE and x87 control words, x87
+// status, flags. Tests look at it.
+func HostState() (mxcsr uint32, fcw, fsw uint16, flags uint64)

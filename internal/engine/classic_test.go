@@ -264,7 +264,7 @@ func TestClassicLeave(t *testing.T) {
 	defer runtime.UnlockOSThread()
 	check := func(where string) {
 		t.Helper()
-		mxcsr, fcw, fsw, flags := hostState()
+		mxcsr, fcw, fsw, flags := HostState()
 		if mxcsr&0xffc0 != hostMXCSR || fcw != hostFCW || fsw&0x3880 != 0 || flags&0x40500 != 0 {
 			t.Errorf("%s: host has mxcsr %#x, x87 control %#x, status %#x, flags %#x", where, mxcsr, fcw, fsw, flags)
 		}

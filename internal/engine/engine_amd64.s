@@ -266,8 +266,8 @@ TEXT ·segments(SB), NOSPLIT, $0-8
 	MOVQ	AX, ret+0(FP)
 	RET
 
-// func hostState() (mxcsr uint32, fcw, fsw uint16, flags uint64): for tests
-TEXT ·hostState(SB), NOSPLIT, $0-16
+// func HostState() (mxcsr uint32, fcw, fsw uint16, flags uint64): for tests
+TEXT ·HostState(SB), NOSPLIT, $0-16
 	STMXCSR	mxcsr+0(FP)
 	BYTE	$0xdf; BYTE $0xe0	// fnstsw %ax
 	MOVW	AX, fsw+6(FP)
