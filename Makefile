@@ -11,7 +11,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 RACE := ./internal/cage/... ./internal/engine/... ./internal/safemem/... ./runtime/... ./libcshim/... ./imc/... ./loader/... ./ld/... .
 FUZZTIME ?= 10s
 
-.PHONY: bench-calls all build setup sysroot demo python python-tests test check unit race e2e fuzz fuzz-short soak bench bench-python clean
+.PHONY: bench-calls bench-ld bench-gc all build setup sysroot demo python python-tests test check unit race e2e fuzz fuzz-short soak bench bench-python clean
 
 all: build
 
@@ -82,6 +82,14 @@ bench-python: python
 # what a call costs, against cgo, WebAssembly and a process
 bench-calls: sysroot
 	cd bench && CGO_ENABLED=0 $(GO) run ./cmd/calls -domains 1000
+
+# the dynamic linker, against glibc's and musl's
+bench-ld: sysroot
+	cd bench && CGO_ENABLED=0 $(GO) run ./cmd/ld
+
+# who waits for guests: the collector and timers
+bench-gc: sysroot
+	cd bench && CGO_ENABLED=0 $(GO) run ./cmd/gc
 
 clean:
 	rm -rf bin
