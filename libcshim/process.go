@@ -278,7 +278,7 @@ func (p *Process) systemMounts() error {
 
 // ownMounts adds what shows a process itself.
 func (p *Process) ownMounts() error {
-	err := p.ns.Mount("/dev", namespace.Devices(p.cfg.Identity, &p.fds, p.terminal), namespace.MountOptions{ReadOnly: true})
+	err := p.ns.Mount("/dev", namespace.Devices(p.cfg.Identity, &p.fds, p.terminal, &p.tree.ptys), namespace.MountOptions{ReadOnly: true})
 	if err != nil {
 		return err
 	}
@@ -385,11 +385,24 @@ func (p *Process) openDescriptors() error {
 
 // nullDevice is what stands in for a stream that is not given.
 func (p *Process) nullDevice() (namespace.File, error) {
-	return namespace.Devices(p.cfg.Identity, nil, nil).Open("null", unix.O_RDWR, 0)
+	return namespace.Devices(p.cfg.Identity, nil, nil, nil).Open("null", unix.O_RDWR, 0)
 }
 
-// terminal is /dev/tty: the first of the standard streams that is one.
+// terminal is /dev/tty: the pseudo terminal of the session, or the first of the standard
+// streams that is a terminal.
 func (p *Process) terminal() namespace.File {
+	p.tree.mu.Lock()
+	y := p.tree.ptys.of(p.node.sid)
+	p.tree.mu.Unlock()
+	if y != nil {
+		if s, err := y.openSlave(); err == nil {
+			return s
+		}
+		return nil
+	}
+	if _, _, sid := p.node.relations(); sid != firstPID {
+		return nil // setsid has left it
+	}
 	if p.cfg.MaxOutput > 0 {
 		return nil // a way around it
 	}

@@ -239,8 +239,13 @@ func sysIoctl(k *task, a *args) (int64, error) {
 				return 0, k.store32(a[2], uint32(max(0, min(st.Size-pos, math.MaxInt32))))
 			}
 		}
-		if s, ok := inner.(*hostStream); ok {
-			return k.hostIoctl(s, req, a[2])
+		switch f := inner.(type) {
+		case *hostStream:
+			return k.hostIoctl(f, req, a[2])
+		case *ptyMaster:
+			return k.ptyIoctl(f.pty, true, req, a[2])
+		case *ptySlave:
+			return k.ptyIoctl(f.pty, false, req, a[2])
 		}
 		return 0, unix.ENOTTY
 	})
@@ -317,14 +322,7 @@ func (k *task) hostIoctl(s *hostStream, req uint, addr uint64) (int64, error) {
 		if err != nil {
 			return 0, err
 		}
-		var b [termiosSize]byte
-		le.PutUint32(b[0:], t.Iflag)
-		le.PutUint32(b[4:], t.Oflag)
-		le.PutUint32(b[8:], t.Cflag)
-		le.PutUint32(b[12:], t.Lflag)
-		b[16] = t.Line
-		copy(b[17:], t.Cc[:])
-		return 0, k.write(addr, b[:])
+		return 0, k.write(addr, encodeTermios(t))
 	case unix.TCSETS, unix.TCSETSW, unix.TCSETSF:
 		var b [termiosSize]byte
 		if err := k.read(addr, b[:]); err != nil {
@@ -335,9 +333,9 @@ func (k *task) hostIoctl(s *hostStream, req uint, addr uint64) (int64, error) {
 			return 0, err
 		}
 		k.p.tree.ttys.remember(s.fd, *t)
-		t.Iflag, t.Oflag = le.Uint32(b[0:]), le.Uint32(b[4:])
-		t.Cflag, t.Lflag = le.Uint32(b[8:]), le.Uint32(b[12:])
-		copy(t.Cc[:], b[17:])
+		line := t.Line
+		decodeTermios(t, b[:])
+		t.Line = line
 		return 0, unix.IoctlSetTermios(s.fd, req, t)
 	case unix.TIOCGPGRP:
 		if !s.isTerminal() {

@@ -72,6 +72,13 @@ func (k *task) open(dirfd, addr, flagsArg, mode uint64) (int64, error) {
 		_ = f.Close()
 		return k.dupFrom(d.FD, 0, flags&unix.O_CLOEXEC != 0)
 	}
+	if d, ok := namespace.Unwrap(f).(*namespace.TerminalFile); ok && flags&unix.O_PATH == 0 {
+		_ = f.Close()
+		if f, err = k.openTerminal(d.Number, flags); err != nil {
+			return 0, err
+		}
+		path = f.(interface{ name() string }).name()
+	}
 	if k.p.tree.fifos.any() && flags&unix.O_PATH == 0 {
 		st, err := f.Stat()
 		if err != nil {
@@ -156,7 +163,15 @@ func (k *task) fstat(fd int) (namespace.Stat, error) {
 		return namespace.Stat{}, err
 	}
 	defer o.release()
-	if s, ok := namespace.Unwrap(o.file).(*hostStream); ok && s.isTerminal() {
+	switch s := namespace.Unwrap(o.file).(type) {
+	case *ptySlave:
+		if st, _, err := k.p.ns.Stat("/", s.name(), true); err == nil { // ttyname compares
+			return st, nil
+		}
+	case *hostStream:
+		if !s.isTerminal() {
+			break
+		}
 		// The terminal has one name here, and ttyname compares.
 		if st, _, err := k.p.ns.Stat("/", "/dev/tty", true); err == nil {
 			return st, nil

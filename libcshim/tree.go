@@ -35,6 +35,7 @@ type tree struct {
 	records recordLocks
 	unix    unixNames
 	fifos   fifos
+	ptys    ptys
 	imc     *imc.Budget // what they may have outside their own memory
 	anon    anonymousFiles
 	flight  flight
@@ -211,6 +212,7 @@ func (n *node) exited(status ExitStatus) {
 	n.image = nil
 	n.zombie, n.status = true, status
 	n.ends.notify()
+	t.ptys.leaderEnds(n)
 	for _, c := range n.children {
 		c.parent = nil
 		if c.zombie {

@@ -1,6 +1,7 @@
 package namespace
 
 import (
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -45,6 +46,8 @@ type genNode struct {
 	content func() []byte // a file, made when it is opened
 	link    func() string // a symbolic link
 	fds     Descriptors   // a directory of descriptors
+	ptys    Terminals     // a directory of terminals
+	ptmx    bool          // where they are made
 }
 
 func newGen(ids Identity) *genFS {
@@ -65,9 +68,25 @@ func (g *genFS) add(name string, n *genNode) {
 // Terminal makes the file of /dev/tty; nil when there is none.
 type Terminal func() File
 
+// Terminals are the pseudo terminals of /dev/pts.
+type Terminals interface {
+	// Numbers lists them, ascending.
+	Numbers() []int
+}
+
+// A TerminalFile is what Open returns for /dev/pts/3 and, with number -1, for /dev/ptmx:
+// the caller opens the terminal, or makes one, instead.
+type TerminalFile struct {
+	Unsupported
+	Number int
+}
+
+// Stat says nothing; the caller asks the terminal.
+func (*TerminalFile) Stat() (Stat, error) { return Stat{}, unix.EBADF }
+
 // Devices makes the tree for /dev: null, zero, full, random, urandom, tty,
-// stdin, stdout, stderr and fd.
-func Devices(ids Identity, fds Descriptors, tty Terminal) FS {
+// stdin, stdout, stderr and fd, and with terminals ptmx and pts.
+func Devices(ids Identity, fds Descriptors, tty Terminal, terminals Terminals) FS {
 	g := newGen(ids)
 	device := func(name string, major, minor uint32, make func() File) {
 		g.add(name, &genNode{device: make, rdev: unix.Mkdev(major, minor)})
@@ -79,6 +98,10 @@ func Devices(ids Identity, fds Descriptors, tty Terminal) FS {
 	device("urandom", 1, 9, func() File { return &randomDevice{} })
 	if tty != nil {
 		device("tty", 5, 0, tty)
+	}
+	if terminals != nil {
+		g.add("ptmx", &genNode{ptmx: true, rdev: unix.Mkdev(5, 2)})
+		g.add("pts", &genNode{ptys: terminals})
 	}
 	if fds != nil {
 		g.add("fd", &genNode{fds: fds})
@@ -137,14 +160,20 @@ func (g *genFS) lookup(name string) (*genNode, int, error) {
 		return nil, -1, unix.ENOENT
 	case dir.link != nil:
 		return nil, -1, unix.ELOOP
-	case dir.device != nil || dir.content != nil:
+	case dir.device != nil || dir.content != nil || dir.ptmx:
 		return nil, -1, unix.ENOTDIR
-	case dir.fds == nil:
+	case dir.fds == nil && dir.ptys == nil:
 		return nil, -1, unix.ENOENT
 	}
 	fd, err := strconv.Atoi(name[i+1:])
 	if err != nil || fd < 0 || strconv.Itoa(fd) != name[i+1:] {
 		return nil, -1, unix.ENOENT
+	}
+	if dir.ptys != nil {
+		if !slices.Contains(dir.ptys.Numbers(), fd) {
+			return nil, -1, unix.ENOENT
+		}
+		return dir, fd, nil
 	}
 	if _, ok := dir.fds.Name(fd); !ok {
 		return nil, -1, unix.ENOENT
@@ -155,7 +184,7 @@ func (g *genFS) lookup(name string) (*genNode, int, error) {
 func (g *genFS) stat(n *genNode) Stat {
 	s := Stat{Dev: 1, Ino: n.ino, Nlink: 1, UID: g.ids.UID, GID: g.ids.GID, Blksize: 4096, Atim: g.start, Mtim: g.start, Ctim: g.start}
 	switch {
-	case n.device != nil:
+	case n.device != nil || n.ptmx:
 		s.Mode, s.Rdev = unix.S_IFCHR|0o666, n.rdev
 	case n.content != nil:
 		s.Mode = unix.S_IFREG | 0o444
@@ -177,6 +206,9 @@ func (g *genFS) Lstat(name string) (Stat, error) {
 	s := g.stat(n)
 	if fd >= 0 {
 		s.Mode, s.Ino, s.Nlink = unix.S_IFCHR|0o600, s.Ino<<20+uint64(fd), 1
+		if n.ptys != nil {
+			s.Mode, s.Rdev = unix.S_IFCHR|0o620, unix.Mkdev(136, uint32(fd))
+		}
 	}
 	return s, nil
 }
@@ -187,6 +219,8 @@ func (g *genFS) Readlink(name string) (string, error) {
 	switch {
 	case err != nil:
 		return "", err
+	case fd >= 0 && n.ptys != nil:
+		return "", unix.EINVAL
 	case fd >= 0:
 		target, ok := n.fds.Name(fd)
 		if !ok {
@@ -215,6 +249,10 @@ func (g *genFS) Open(name string, flags int, _ uint32) (File, error) {
 			err = unix.EACCES
 		}
 		return nil, err
+	case n.ptmx:
+		return &TerminalFile{Number: -1}, nil
+	case fd >= 0 && n.ptys != nil:
+		return &TerminalFile{Number: fd}, nil
 	case fd >= 0:
 		return &DescriptorFile{FD: fd}, nil
 	case n.link != nil:
@@ -256,6 +294,12 @@ func (d *genDir) ReadDir() ([]Dirent, error) {
 	if d.n.fds != nil {
 		for _, fd := range d.n.fds.Numbers() {
 			list = append(list, Dirent{Ino: d.n.ino<<20 + uint64(fd), Type: unix.DT_LNK, Name: strconv.Itoa(fd)})
+		}
+		return list, nil
+	}
+	if d.n.ptys != nil {
+		for _, n := range d.n.ptys.Numbers() {
+			list = append(list, Dirent{Ino: d.n.ino<<20 + uint64(n), Type: unix.DT_CHR, Name: strconv.Itoa(n)})
 		}
 		return list, nil
 	}

@@ -142,7 +142,7 @@ func (f fakeFDs) Name(fd int) (string, bool) { s, ok := f[fd]; return s, ok }
 func TestGenerated(t *testing.T) {
 	n := New()
 	fds := fakeFDs{0: "pipe:[1]", 3: "/t/x"}
-	mountAt(t, n, "/dev", Devices(me, fds, nil), MountOptions{ReadOnly: true})
+	mountAt(t, n, "/dev", Devices(me, fds, nil, nil), MountOptions{ReadOnly: true})
 	mountAt(t, n, "/proc", Proc(ProcConfig{Identity: me, PID: 7, Exe: func() string { return "/bin/p" }, Descriptors: fds,
 		Files: map[string]func() []byte{"cmdline": func() []byte { return []byte("p\x00") }}}), MountOptions{ReadOnly: true})
 	f, _, err := n.Open("/", "/dev/null", unix.O_RDWR|unix.O_CREAT|unix.O_TRUNC, 0o600)
