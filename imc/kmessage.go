@@ -197,7 +197,7 @@ func closeAll(fds []int) {
 
 // receiveMessage receives the data into a slice if that is not nil, or into a new one.
 // What does not fit is dropped, and the error is EMSGSIZE.
-func (k *kfd) receiveMessage(h *handle, done <-chan struct{}, nonblock bool, into []byte) (message, error) {
+func (k *kfd) receiveMessage(kind Kind, h *handle, done <-chan struct{}, nonblock bool, into []byte) (message, error) {
 	r := receivings.Get().(*receiving)
 	defer receivings.Put(r)
 	r.into = into
@@ -221,6 +221,9 @@ func (k *kfd) receiveMessage(h *handle, done <-chan struct{}, nonblock bool, int
 		return message{data: into[:n]}, nil // it is there already
 	}
 	p, err := decode(r.whole(), r.fds, r.lost)
+	if err == nil && kind == KindDataSocket && len(p.descs) > 0 {
+		err = malformed("descriptors on a socket for data")
+	}
 	if err != nil {
 		closeAll(r.fds)
 		return message{}, err

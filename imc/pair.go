@@ -191,7 +191,7 @@ func (e *end) receive(h *handle, done <-chan struct{}, nonblock bool, into []byt
 		if e.k != nil {
 			k := e.k.retain()
 			p.mu.Unlock()
-			m, err := k.receiveMessage(h, done, nonblock, into)
+			m, err := k.receiveMessage(e.kind, h, done, nonblock, into)
 			k.release()
 			return m, err
 		}

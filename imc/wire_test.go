@@ -3,7 +3,10 @@ package imc
 import (
 	"bytes"
 	"context"
+	"os"
+	"os/signal"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -228,6 +231,39 @@ func TestHostilePackets(t *testing.T) {
 	}
 }
 
+// A data socket carries no descriptors, whatever another process sends through it.
+func TestHostileDataSocket(t *testing.T) {
+	before := descriptorsOf(t)
+	x, y, err := socketPair("test", KindDataSocket)
+	must(t, err)
+	s := newKernelSocket(newKfd(y), KindDataSocket)
+	p, err := unix.MemfdCreate("x", 0)
+	must(t, err)
+	file := appendHeader(nil, []outgoing{{kind: KindFile, flags: unix.O_RDWR, value: unix.O_RDWR}})
+	must(t, unix.Sendmsg(x, append(file, "data"...), unix.UnixRights(p), nil, 0))
+	must(t, unix.Sendmsg(x, append(appendHeader(nil, []outgoing{{kind: KindInvalid}}), "data"...), nil, nil, 0))
+	must(t, unix.Sendmsg(x, append(append([]byte(nil), plain...), "data"...), unix.UnixRights(p, p), nil, 0))
+	must(t, unix.Sendmsg(x, append(append([]byte(nil), plain...), "good"...), nil, nil, 0))
+	ctx := within(t)
+	for range 3 {
+		m, err := s.Receive(ctx)
+		want(t, err, unix.EIO)
+		if m.Data != nil || m.Descs != nil {
+			t.Errorf("%q and %d descriptors", m.Data, len(m.Descs))
+		}
+	}
+	n, descs, err := s.ReceiveInto(ctx, make([]byte, 100))
+	must(t, err)
+	if n != 4 || descs != nil {
+		t.Errorf("%d bytes and %d descriptors", n, len(descs))
+	}
+	must(t, s.Close())
+	closeAll([]int{x, p})
+	if after := descriptorsOf(t); after != before {
+		t.Errorf("%d descriptors before, %d after", before, after)
+	}
+}
+
 // Shared memory has the sizes that NaCl's test imc_shm_mmap names.
 func TestSharedMemorySizes(t *testing.T) {
 	for _, size := range []int64{0x10000, 0x20000, 0x30000, 0x100000} {
@@ -259,11 +295,52 @@ func TestSharedMemorySizes(t *testing.T) {
 	}
 }
 
-// Sending to a closed peer raises no signal, whichever kind it is.
+// Sending to a closed peer raises no signal, whatever is sent and whichever kind it is.
+// (Linux has none for this type of socket, MSG_NOSIGNAL or not; it has for streams.)
 func TestNoSIGPIPE(t *testing.T) {
-	a, b, err := Kernel.DataPair()
-	must(t, err)
-	must(t, b.Close())
-	want(t, a.Send(context.Background(), []byte("x")), unix.EPIPE)
-	must(t, a.Close())
+	// Go ignores the signal unless somebody asks for it.
+	signals := make(chan os.Signal, 10)
+	signal.Notify(signals, unix.SIGPIPE)
+	defer signal.Stop(signals)
+	ctx := within(t)
+	for _, w := range ways {
+		a, b := w.data(t)
+		must(t, b.Close())
+		want(t, a.Send(ctx, []byte("x")), unix.EPIPE)
+		want(t, a.TrySend(nil), unix.EPIPE)
+		must(t, a.Close())
+		x, y := w.connected(t)
+		must(t, y.Close())
+		want(t, x.Send(ctx, []byte("x"), Invalid), unix.EPIPE)
+		must(t, x.Close())
+		acc, c := w.endpoints(t)
+		given, err := c.TryConnect()
+		must(t, err)
+		short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+		_, err = c.Connect(short)
+		want(t, err, context.DeadlineExceeded)
+		cancel()
+		must(t, given.Close())
+		// Answers to those who are not there any more.
+		for {
+			s, err := acc.TryAccept()
+			if err != nil {
+				break
+			}
+			must(t, s.Close())
+		}
+		must(t, acc.Close())
+		_, err = c.TryConnect()
+		want(t, err, unix.ECONNREFUSED)
+		_, err = c.Connect(ctx)
+		want(t, err, unix.ECONNREFUSED)
+		_, _, err = Call(ctx, c, []byte("x"))
+		want(t, err, unix.ECONNREFUSED)
+		must(t, c.Close())
+	}
+	select {
+	case <-signals:
+		t.Error("a signal came")
+	case <-time.After(20 * time.Millisecond):
+	}
 }

@@ -392,6 +392,14 @@ func TestClassicIMC(t *testing.T) {
 	s.peek(0x50000000, 0x1234)
 	s.fails(64, unix.EAGAIN, 6, header, 1)
 	s.fails(63, unix.EFAULT, 5, 0, 0)
+	// Locks are descriptors in this ABI, and can't be sent.
+	s.call(70, 9)
+	s.call(74, 10)
+	s.call(100, 11, 1)
+	for fd := range uint32(3) {
+		s.fails(63, unix.EIO, 5, s.u32(uint32(iov), 1, uint32(s.u32(9+fd)), 1, 0), 0)
+	}
+	s.fails(64, unix.EAGAIN, 6, header, 1)
 	s.run()
 	if b := s.memory(in, 8); string(b) != "message\x00" {
 		t.Errorf("%q", b)

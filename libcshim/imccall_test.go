@@ -16,26 +16,52 @@ import (
 
 func objectsGuest(t testing.TB) string { return build(t, "testdata/imc/objects.c", "-lnacl") }
 
-// imcWays are the ways from one guest to an object of somebody else in this process.
-var imcWays = []struct {
-	name      string
-	endpoints func(t *testing.T) (*imc.AcceptEndpoint, *imc.ConnectEndpoint)
-}{
-	{"memory", func(*testing.T) (*imc.AcceptEndpoint, *imc.ConnectEndpoint) { return imc.NewEndpoints() }},
-	{"kernel", func(t *testing.T) (*imc.AcceptEndpoint, *imc.ConnectEndpoint) {
-		acc, object, err := imc.Kernel.Endpoints()
-		check(t, err)
-		return acc, object
-	}},
-	{"moved", func(t *testing.T) (*imc.AcceptEndpoint, *imc.ConnectEndpoint) {
-		acc, object := imc.NewEndpoints()
+// imcWay is a way from one guest to somebody else in this process.
+type imcWay struct {
+	name  string
+	tr    imc.Transport
+	moved bool // from memory into the kernel
+}
+
+var imcWays = []imcWay{{"memory", imc.Memory, false}, {"kernel", imc.Kernel, false}, {"moved", imc.Memory, true}}
+
+func (w imcWay) endpoints(t *testing.T) (*imc.AcceptEndpoint, *imc.ConnectEndpoint) {
+	acc, object, err := w.tr.Endpoints()
+	check(t, err)
+	if w.moved {
 		f, err := object.File()
 		check(t, err)
 		check(t, object.Close())
 		object, err = imc.NewConnectEndpoint(f)
 		check(t, err)
-		return acc, object
-	}},
+	}
+	return acc, object
+}
+
+func (w imcWay) connected(t *testing.T) (x, y *imc.ConnectedSocket) {
+	x, y, err := w.tr.ConnectedPair()
+	check(t, err)
+	if w.moved {
+		f, err := y.File()
+		check(t, err)
+		check(t, y.Close())
+		y, err = imc.NewConnectedSocket(f)
+		check(t, err)
+	}
+	return x, y
+}
+
+func (w imcWay) data(t *testing.T) (x, y *imc.DataSocket) {
+	x, y, err := w.tr.DataPair()
+	check(t, err)
+	if w.moved {
+		f, err := y.File()
+		check(t, err)
+		check(t, y.Close())
+		y, err = imc.NewDataSocket(f)
+		check(t, err)
+	}
+	return x, y
 }
 
 // objectRun starts a scene of objects.c.

@@ -17,29 +17,77 @@ import (
 // A guest that rewrites the header, the vector, the array and the data of a message while
 // the call is in progress: what was there when it began holds, and is read once.
 
+// running is a guest in progress.
+type running struct {
+	t     *testing.T
+	run   *guestRun
+	p     *Process
+	ended chan struct{}
+}
+
+func start(t *testing.T, run *guestRun) *running {
+	t.Helper()
+	run.cfg.Stdout, run.cfg.Stderr = &run.stdout, &run.stderr
+	p, err := NewProcess(run.cfg)
+	check(t, err)
+	r := &running{t, run, p, make(chan struct{})}
+	go func() {
+		defer close(r.ended)
+		run.status, run.err = p.Run(within(t, time.Minute))
+	}()
+	return r
+}
+
+// waiting tells whether a thread of the guest has read its header and waits in a call on
+// a descriptor.
+func (r *running) waiting(fd int) bool {
+	r.t.Helper()
+	o, err := r.p.fds.get(fd)
+	if err != nil {
+		return false // the guest has ended
+	}
+	defer func() { check(r.t, o.release()) }()
+	s := namespace.Unwrap(o.file).(*imcSocket)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.stops) > 0
+}
+
+// waits returns when it does.
+func (r *running) waits(fd int) {
+	r.t.Helper()
+	for end := time.Now().Add(time.Minute); !r.waiting(fd); time.Sleep(time.Millisecond) {
+		select {
+		case <-r.ended:
+			r.end()
+			r.t.Fatal("the guest has ended")
+		default:
+		}
+		if time.Now().After(end) {
+			r.t.Fatal("the guest does not wait")
+		}
+	}
+}
+
+func (r *running) end() {
+	r.t.Helper()
+	<-r.ended
+	check(r.t, r.p.Close())
+	r.run.wantOK(r.t)
+}
+
 // rewriting is a scene of rewrite.c in progress.
 type rewriting struct {
-	t       *testing.T
-	run     *guestRun
-	p       *Process
+	*running
 	control *imc.DataSocket
-	ended   chan struct{}
 }
 
 func rewrite(t *testing.T, prog, name string, on imc.Desc) *rewriting {
 	t.Helper()
 	mine, theirs := imc.NewDataPair()
-	r := &rewriting{t: t, run: imcScene(t, prog, name, map[int]imc.Desc{10: theirs, 11: on}), control: mine, ended: make(chan struct{})}
-	r.run.cfg.Stdout, r.run.cfg.Stderr = &r.run.stdout, &r.run.stderr
-	p, err := NewProcess(r.run.cfg)
-	check(t, err)
+	r := start(t, imcScene(t, prog, name, map[int]imc.Desc{10: theirs, 11: on}))
 	check(t, theirs.Close())
-	r.p = p
-	go func() {
-		defer close(r.ended)
-		r.run.status, r.run.err = p.Run(within(t, time.Minute))
-	}()
-	return r
+	return &rewriting{r, mine}
 }
 
 // now has the guest rewrite, and returns when it has.
@@ -55,39 +103,10 @@ func (r *rewriting) now() error {
 	return err
 }
 
-// waits returns when a thread of the guest has read its header and waits in a call on
-// descriptor 11.
-func (r *rewriting) waits() {
-	r.t.Helper()
-	o, err := r.p.fds.get(11)
-	check(r.t, err)
-	defer func() { check(r.t, o.release()) }()
-	s := namespace.Unwrap(o.file).(*imcSocket)
-	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
-		s.mu.Lock()
-		n := len(s.stops)
-		s.mu.Unlock()
-		if n > 0 {
-			return
-		}
-		select {
-		case <-r.ended:
-			r.end()
-			r.t.FailNow()
-		default:
-		}
-		if time.Now().After(end) {
-			r.t.Fatal("the guest does not wait")
-		}
-	}
-}
-
 func (r *rewriting) end() {
 	r.t.Helper()
-	<-r.ended
-	check(r.t, r.p.Close())
+	r.running.end()
 	check(r.t, r.control.Close())
-	r.run.wantOK(r.t)
 }
 
 func TestIMCRewritten(t *testing.T) {
@@ -100,7 +119,7 @@ func TestIMCRewritten(t *testing.T) {
 			x, y, err := tr.ConnectedPair()
 			check(t, err)
 			r := rewrite(t, prog, "receive", y)
-			r.waits()
+			r.waits(11)
 			check(t, r.now())
 			check(t, x.Send(within(t, time.Minute), []byte("hello"), imc.Invalid, mem))
 			r.end()
@@ -111,7 +130,7 @@ func TestIMCRewritten(t *testing.T) {
 			x, y, err := tr.ConnectedPair()
 			check(t, err)
 			r := rewrite(t, prog, "send", y)
-			r.waits()
+			r.waits(11)
 			check(t, r.now())
 			for {
 				m, err := x.Receive(within(t, time.Minute))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -237,8 +238,13 @@ func (k *task) mapCode(addr, length, off uint64, o *openFile) (int64, error) {
 func (k *task) mapFile(o *openFile, addr uint32, n uint64, prot cage.Prot, mode cage.MapMode, off int64, shared bool) (uint32, error) {
 	c := k.p.dom.Cage()
 	inner := namespace.Unwrap(o.file)
-	if _, ok := inner.(*imcMemory); ok && !shared {
-		return 0, unix.EINVAL // Native Client has no private view of it
+	if _, ok := inner.(*imcMemory); ok {
+		switch {
+		case !shared:
+			return 0, unix.EINVAL // Native Client has no private view of it
+		case uint64(off) > math.MaxInt32 || uint64(off)+n > math.MaxInt32:
+			return 0, unix.EOVERFLOW // where no shared memory has anything
+		}
 	}
 	if h, ok := inner.(namespace.HostBacked); ok {
 		if f := h.HostFile(); f != nil {

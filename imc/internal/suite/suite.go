@@ -521,6 +521,13 @@ func descriptors(t *testing.T, w Way) {
 		want(t, a.Send(ctx, nil, mem), unix.EOPNOTSUPP)
 	} else {
 		hostDescriptors(t, a, b)
+		// The same over a connection that connect made.
+		acc, c := w.Endpoints(t)
+		x, y := Connect(t, acc, c)
+		hostDescriptors(t, x, y)
+		for _, d := range []imc.Desc{acc, c, x, y} {
+			must(t, d.Close())
+		}
 	}
 
 	// A data socket, with something in its queues.
@@ -772,21 +779,33 @@ func hostDescriptors(t *testing.T, a, b *imc.ConnectedSocket) {
 	defer file.Close()
 	must(t, file.SetMetadata(imc.Metadata{Type: 7, Data: []byte("a note")}))
 	want(t, file.SetMetadata(imc.Metadata{Type: 8}), unix.EPERM)
-	for n := 1; n <= imc.MaxDescs; n++ {
-		list := make([]imc.Desc, n)
-		for i := range list {
-			list[i] = file
+	want(t, imc.Invalid.SetMetadata(imc.Metadata{Type: 8}), unix.EINVAL)
+	// Each has a note of its own, or none.
+	var list []imc.Desc
+	var notes []*imc.Metadata
+	for i := range imc.MaxDescs {
+		d, err := imc.NewFile(osFile)
+		must(t, err)
+		defer d.Close()
+		list, notes = append(list, d), append(notes, nil)
+		if i != 3 {
+			notes[i] = &imc.Metadata{Type: int32(i*1000 - 2000), Data: bytes.Repeat([]byte{'a' + byte(i)}, i*imc.MaxMetadata/7)}
+			must(t, d.SetMetadata(*notes[i]))
 		}
-		must(t, a.Send(ctx, nil, list...))
+	}
+	want(t, list[3].SetMetadata(imc.Metadata{Type: -1}), unix.EINVAL)
+	want(t, list[3].SetMetadata(imc.Metadata{Data: make([]byte, imc.MaxMetadata+1)}), unix.EINVAL)
+	for n := 1; n <= imc.MaxDescs; n++ {
+		must(t, a.Send(ctx, nil, list[:n]...))
 		m, err := b.Receive(ctx)
 		must(t, err)
 		if len(m.Descs) != n || len(m.Data) != 0 {
 			t.Fatal(m)
 		}
-		for _, d := range m.Descs {
+		for i, d := range m.Descs {
 			note := d.Metadata()
-			if note == nil || note.Type != 7 || string(note.Data) != "a note" {
-				t.Error(note)
+			if (note == nil) != (notes[i] == nil) || note != nil && (note.Type != notes[i].Type || !bytes.Equal(note.Data, notes[i].Data)) {
+				t.Errorf("%d of %d: %v", i, n, note)
 			}
 			must(t, d.Close())
 		}

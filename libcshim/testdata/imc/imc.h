@@ -33,7 +33,7 @@ static int send_(int fd, const void *p, int n, const int *d, int nd, int flags)
 	return nacl_imc_sendmsg(fd, &h, flags);
 }
 
-static int got, gotflags;
+static __thread int got, gotflags; // by the last recv_
 static int recv_(int fd, void *p, int n, int *d, int nd, int flags)
 {
 	struct nacl_imc_iovec v = {(nacl_pointer_t)(uintptr_t)p, n};
