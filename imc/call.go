@@ -119,7 +119,7 @@ func callOnce(ctx context.Context, c *ConnectEndpoint, keep room, data []byte, d
 	if err == io.EOF {
 		switch s.e.answered() {
 		case refused:
-			return nil, 0, nil, errRefused()
+			return nil, 0, nil, errDeclined()
 		case pending:
 			if c.Ready()&HangUp != 0 {
 				return nil, 0, nil, errRefused()

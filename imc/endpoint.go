@@ -264,6 +264,11 @@ func errRefused() error {
 	return failure("connect", KindConnectEndpoint, unix.ECONNREFUSED, whyRefused)
 }
 
+// errDeclined: the request got an answer, which was no.
+func errDeclined() error {
+	return failure("connect", KindConnectEndpoint, unix.ECONNREFUSED, whyDeclined)
+}
+
 func (c *ConnectEndpoint) connectMemory(done <-chan struct{}, mode connectMode) (*ConnectedSocket, error) {
 	a := c.a
 	a.mu.Lock()
@@ -315,7 +320,7 @@ func (c *ConnectEndpoint) connectMemory(done <-chan struct{}, mode connectMode) 
 			err = e.recvWait.sleep(&p.mu, nil, done)
 		}
 		if p.state == refused {
-			err = errRefused()
+			err = errDeclined()
 		} else if p.state == connected {
 			err = nil
 		}
@@ -368,8 +373,10 @@ func (c *ConnectEndpoint) connectKernel(done <-chan struct{}, mode connectMode) 
 		}
 		conn.release()
 		switch err {
-		case unix.EPIPE, unix.ECONNREFUSED:
+		case unix.EPIPE:
 			return nil, errRefused()
+		case unix.ECONNREFUSED:
+			return nil, errDeclined()
 		case errAgain, errSlowly:
 			return nil, failure("connect", KindConnectEndpoint, unix.EAGAIN, whyLine)
 		case unix.EBADF:

@@ -87,6 +87,7 @@ const (
 	whyClosed   = "the handle is closed"
 	whyPeer     = "the other end is closed"
 	whyRefused  = "nobody can accept: the accepting end is closed"
+	whyDeclined = "the other side refused: it accepts no more connections now, or closed the accepting end"
 	whyAlone    = "nobody can connect any more: the last connecting end is closed"
 	whyFull     = "the queue of the other end is full"
 	whyNothing  = "no message is there"

@@ -173,15 +173,19 @@ func (k *kfd) do(h *handle, done <-chan struct{}, nonblock, out bool, a attempt)
 		if h != nil && h.closed.Load() {
 			return unix.EBADF
 		}
+		blind := false
 		if err := k.register(); err != nil {
-			return err
+			if !isShortage(err) {
+				return err
+			}
+			blind = true
 		}
 		w := newWaiter(h)
 		list.push(w)
 		k.mu.Unlock()
 		err := a.try(k)
 		k.mu.Lock()
-		if err == errSlowly {
+		if err == errSlowly || blind && err == errAgain {
 			// No event will say that it can be tried again.
 			list.drop(w)
 			k.mu.Unlock()
@@ -203,6 +207,16 @@ func (k *kfd) do(h *handle, done <-chan struct{}, nonblock, out bool, a attempt)
 			return err
 		}
 	}
+}
+
+// isShortage tells errors that mean that the process or the system has too many
+// descriptors or too little memory for waiting by events.
+func isShortage(err error) bool {
+	switch err {
+	case unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.ENOSPC:
+		return true
+	}
+	return false
 }
 
 // A socket that nobody else holds may have a time limit for receiving, and then

@@ -42,6 +42,9 @@ var children = map[string]func(files []*os.File) error{
 	"load clients": childLoadClients,
 	"ping":         childPing,
 	"relay":        childRelay,
+
+	"exhausted memory": childExhausted(Memory),
+	"exhausted kernel": childExhausted(Kernel),
 }
 
 func TestMain(m *testing.M) {

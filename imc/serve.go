@@ -207,8 +207,11 @@ func (c *callContext) Done() <-chan struct{} {
 		default:
 		}
 	})
+	var again <-chan time.Time
 	if err != nil {
-		unwatch = func() {}
+		// There is no descriptor left to be told with: look now and then.
+		tick := time.NewTicker(20 * time.Millisecond)
+		unwatch, again = tick.Stop, tick.C
 	}
 	go func() {
 		defer unwatch()
@@ -219,6 +222,7 @@ func (c *callContext) Done() <-chan struct{} {
 			}
 			select {
 			case <-changed:
+			case <-again:
 			case <-c.Context.Done():
 				c.end(c.Context.Err())
 				return

@@ -378,3 +378,62 @@ func FuzzRequest(f *testing.F) {
 		}
 	})
 }
+
+// A client that opens connections without end gets as many as the server gives, and is
+// told so; those of others go on, and there is room again when it has gone.
+func TestConnectionLimit(t *testing.T) {
+	for _, tr := range transports {
+		t.Run(tr.String(), func(t *testing.T) {
+			acc, e, err := tr.Endpoints()
+			must(t, err)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			b, err := Dir(tree(t), false)
+			must(t, err)
+			done := make(chan error, 1)
+			go func() { done <- (&Server{Backend: b, MaxConnections: 10}).Serve(ctx, acc) }()
+			good, err := Dial(ctx, e)
+			must(t, err)
+			var hoard []*imc.ConnectedSocket
+			for range 9 {
+				s, err := e.Connect(ctx)
+				must(t, err)
+				hoard = append(hoard, s)
+			}
+			for range 500 {
+				_, err := e.Connect(ctx)
+				want(t, err, unix.ECONNREFUSED)
+				if !strings.Contains(err.Error(), "accepts no more connections now") {
+					t.Fatal(err)
+				}
+				_, err = Dial(ctx, e)
+				want(t, err, unix.ECONNREFUSED)
+				s, err := e.ConnectAsync(ctx) // one that does not wait
+				must(t, err)
+				_, err = s.Receive(ctx)
+				want(t, err, io.EOF)
+				must(t, s.Close())
+				_, err = good.Stat(".")
+				must(t, err)
+			}
+			for _, s := range hoard {
+				must(t, s.Close())
+			}
+			var again *Client
+			for again == nil {
+				// The server learns of the end of a connection when it reads there.
+				if again, err = Dial(ctx, e); err != nil {
+					want(t, err, unix.ECONNREFUSED)
+				}
+			}
+			_, err = again.Stat(".")
+			must(t, err)
+			must(t, again.Close())
+			must(t, good.Close())
+			must(t, e.Close())
+			must(t, <-done)
+			must(t, acc.Close())
+			must(t, b.Close())
+		})
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -18,27 +19,55 @@ type Server struct {
 	// MaxRequests is how many requests of a connection are worked on at once; 0 means 16.
 	// More wait in the connection.
 	MaxRequests int
+	// MaxConnections is how many connections Serve has at once; 0 means 256. More are
+	// refused: who connects is told, and can try again when others have gone.
+	MaxConnections int
 }
 
 // Serve answers the connections that arrive at an endpoint, until ctx ends or nobody
-// can connect any more.
+// can connect any more. When the process has no descriptor left it goes on later.
 func (s *Server) Serve(ctx context.Context, acc *imc.AcceptEndpoint) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
+	most := s.MaxConnections
+	if most <= 0 {
+		most = 256
+	}
+	places := make(chan struct{}, most)
 	for {
-		c, err := acc.Accept(ctx)
+		r, err := acc.Next(ctx)
 		switch {
 		case errors.Is(err, unix.EPIPE):
 			wg.Wait() // those that are connected go on
 			return nil
+		case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
+			// Nothing is lost: connections wait in line. No event tells when there is
+			// room again.
+			select {
+			case <-time.After(20 * time.Millisecond):
+			case <-ctx.Done():
+			}
+			continue
 		case err != nil:
 			return err
+		}
+		select {
+		case places <- struct{}{}:
+		default:
+			r.Refuse()
+			continue
+		}
+		c, err := r.Accept()
+		if err != nil {
+			<-places // the other side gave up
+			continue
 		}
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
+			defer func() { <-places }()
 			defer c.Close()
 			_ = s.ServeConn(ctx, c, c)
 		}()
