@@ -184,17 +184,18 @@ func (l *Linker) Sym(handle uint32, name, version string, caller uint32) (Addres
 	}
 	work := int64(maxWork)
 	var (
-		b  binding
-		ok bool
+		b    binding
+		ok   bool
+		from *object // who asks, where that matters
 	)
 	switch handle {
 	case HandleDefault:
-		from := l.containing(caller)
+		from = l.containing(caller)
 		if b, ok = l.lookupGlobal(&h, want, &work); !ok && from != nil && !from.initial {
 			b, ok = lookup(from.scope, nil, &h, want, &work)
 		}
 	case HandleNext:
-		from := l.containing(caller)
+		from = l.containing(caller)
 		if from == nil {
 			return Address{}, errors.New("RTLD_NEXT used in code that was not loaded")
 		}
@@ -221,6 +222,10 @@ func (l *Linker) Sym(handle uint32, name, version string, caller uint32) (Addres
 	}
 	if err := l.checkDefinition(b, l.main); err != nil {
 		return Address{}, err
+	}
+	if from != nil {
+		// No handle keeps the definition: the caller does, as in glibc.
+		l.bind(from, b.object)
 	}
 	if b.symbol.Type() == loader.SymTLS {
 		return Address{TLSModule: b.object.tlsID, TLSOffset: uint32(b.symbol.Value)}, nil
