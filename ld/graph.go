@@ -258,12 +258,8 @@ func (l *Linker) install(g *graph) error {
 	if err := l.placeTLS(g.added); err != nil {
 		return err
 	}
-	// Dependencies first: a copy relocation wants its source relocated.
-	work := int64(maxWork)
-	for i := len(g.added) - 1; i >= 0; i-- {
-		if err := l.relocate(g.added[i], &work); err != nil {
-			return err
-		}
+	if err := l.relocateAll(g.added); err != nil {
+		return err
 	}
 	for _, o := range g.added {
 		if err := l.publish(o); err != nil {

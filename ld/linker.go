@@ -70,19 +70,20 @@ type Linker struct {
 	loader loader.Loader
 	mem    safemem.Memory
 
-	mu      sync.Mutex
-	main    *object
-	objects []*object          // live and closing ones, in load order
-	global  []*object          // the global scope
-	handles map[uint32]*object // by link_map
-	unique  map[string]binding // STB_GNU_UNIQUE definitions
-	index   globalIndex
-	retired []*retired
-	keep    int // places kept for their files; see release
-	guest   arena
-	adds    uint64 // for dl_iterate_phdr
-	subs    uint64
-	serial  int
+	mu       sync.Mutex
+	main     *object
+	objects  []*object          // live and closing ones, in load order
+	global   []*object          // the global scope
+	handles  map[uint32]*object // by link_map
+	unique   map[string]binding // STB_GNU_UNIQUE definitions
+	uniqueMu sync.Mutex         // guards unique while objects are relocated
+	index    globalIndex
+	retired  []*retired
+	keep     int // places kept for their files; see release
+	guest    arena
+	adds     uint64 // for dl_iterate_phdr
+	subs     uint64
+	serial   int
 
 	tls     []*object // by module id - 1; nil: unloaded
 	tlsEnd  uint32    // bytes of static TLS given out below the thread pointer

@@ -2,6 +2,7 @@ package ld
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/halite-run/halite/loader"
 )
@@ -56,7 +57,7 @@ func lookup(scope []*object, skip *object, h *loader.Hash, want loader.Want, wor
 	return binding{}, false
 }
 
-// globalIndex finds the objects of the global scope that may define a name. A
+// globalIndex finds the symbols of the global scope that may define a name. A
 // few objects are asked one by one, through filters that lie side by side; for
 // many there is a table of all their symbols. The scope's order is kept either
 // way. An object without a GNU hash table may define anything.
@@ -67,11 +68,19 @@ type globalIndex struct {
 	ask     []uint32        // positions of objects that the table does not know
 }
 
-// entry says that the object at a position of the scope, less one, has a symbol
-// with this GNU hash, but for its lowest bit. 0 is a free place.
+// entry is a symbol of the object at a position of the scope, less one, and a part of
+// its GNU hash. Position 0 is a free place.
 type entry struct {
-	hash     uint32
-	position uint32
+	symbol   uint32
+	position uint16
+	tag      uint16
+}
+
+// spread is where the table is looked into for a hash, and the tag. Hashes of similar
+// names are close to each other.
+func spread(hash uint32) (at uint32, tag uint16) {
+	x := uint64(hash|1) * 0x9e3779b97f4a7c15
+	return uint32(x >> 32), uint16(x >> 16)
 }
 
 // fewObjects is where asking all of them is no longer faster.
@@ -89,7 +98,7 @@ func (x *globalIndex) build(scope []*object) {
 			n += o.dyn.HashedSymbols()
 		}
 	}
-	if len(scope) <= fewObjects || n > maxIndexed {
+	if len(scope) <= fewObjects || len(scope) >= math.MaxUint16 || n > maxIndexed {
 		return
 	}
 	size := 1024
@@ -107,16 +116,15 @@ func (x *globalIndex) build(scope []*object) {
 			x.ask = append(x.ask, uint32(i))
 			continue
 		}
-		o.dyn.EachHash(func(h uint32) {
-			at := h >> 1 & mask
-			for x.table[at].position != 0 {
+		o.dyn.EachHash(func(symbol, h uint32) {
+			at, tag := spread(h)
+			for at &= mask; x.table[at].position != 0; at = (at + 1) & mask {
 				if steps++; steps > 16*size {
 					return
 				}
-				at = (at + 1) & mask
 			}
 			// What is inserted later is met later: the order of the scope.
-			x.table[at] = entry{h, uint32(i) + 1}
+			x.table[at] = entry{symbol, uint16(i) + 1, tag}
 		})
 	}
 	if steps > 16*size {
@@ -125,17 +133,14 @@ func (x *globalIndex) build(scope []*object) {
 	}
 }
 
-// lookupGlobal is lookup in the global scope.
+// lookupGlobal is lookup in the global scope. When buildIndex was called, several
+// goroutines may do it.
 func (l *Linker) lookupGlobal(h *loader.Hash, want loader.Want, work *int64) (b binding, ok bool) {
+	l.buildIndex()
 	x := &l.index
-	if x.objects != len(l.global) {
-		x.build(l.global)
-	}
 	try := func(i uint32) bool {
-		if b, ok = lookup(l.global[i:i+1], nil, h, want, work); ok {
-			return true
-		}
-		return false
+		b, ok = lookup(l.global[i:i+1], nil, h, want, work)
+		return ok
 	}
 	if x.table == nil {
 		*work -= int64(len(x.filters))
@@ -148,23 +153,39 @@ func (l *Linker) lookupGlobal(h *loader.Hash, want loader.Want, work *int64) (b 
 	}
 	ask := x.ask
 	mask := uint32(len(x.table) - 1)
-	last := uint32(0)
-	for at := h.GNU >> 1 & mask; x.table[at].position != 0; at = (at + 1) & mask {
+	start, tag := spread(h.GNU)
+	var m loader.Matcher // of the object whose candidates are being looked at
+	var o *object
+	position, w := uint16(0), want
+	for at := start & mask; x.table[at].position != 0; at = (at + 1) & mask {
 		*work--
 		e := x.table[at]
-		if e.hash|1 != h.GNU|1 || e.position == last {
+		if e.tag != tag {
 			continue
 		}
-		last = e.position
-		for len(ask) > 0 && ask[0] < e.position-1 {
-			if try(ask[0]) {
-				return b, true
+		if e.position != position {
+			if i, s, ok := m.Only(); ok {
+				return binding{object: o, index: i, symbol: s}, true
 			}
-			ask = ask[1:]
+			for len(ask) > 0 && ask[0] < uint32(e.position)-1 {
+				if try(ask[0]) {
+					return b, true
+				}
+				ask = ask[1:]
+			}
+			position, m = e.position, loader.Matcher{}
+			o = l.global[position-1]
+			w.Address = want.Address && o.file.Type == loader.TypeProgram
 		}
-		if try(e.position - 1) {
-			return b, true
+		if o.state >= stateClosing {
+			continue
 		}
+		if s, ok := m.Match(o.dyn, e.symbol, h.Name, &w, work); ok {
+			return binding{object: o, index: e.symbol, symbol: s}, true
+		}
+	}
+	if i, s, ok := m.Only(); ok {
+		return binding{object: o, index: i, symbol: s}, true
 	}
 	for _, i := range ask {
 		if try(i) {
@@ -172,6 +193,12 @@ func (l *Linker) lookupGlobal(h *loader.Hash, want loader.Want, work *int64) (b 
 		}
 	}
 	return b, ok
+}
+
+func (l *Linker) buildIndex() {
+	if x := &l.index; x.objects != len(l.global) {
+		x.build(l.global)
+	}
 }
 
 // resolve finds what entry i of o's symbol table refers to.
@@ -236,12 +263,14 @@ func (l *Linker) resolveSlow(o *object, i uint32, c class, work *int64) (binding
 	}
 	if b.symbol.Bind() == loader.BindUnique {
 		// One definition for the whole domain, whatever the scopes say.
+		l.uniqueMu.Lock()
 		if first, ok := l.unique[name]; ok && first.object.state < stateClosing {
 			b = first
 		} else {
 			l.unique[name] = b
 			b.object.nodelete = true
 		}
+		l.uniqueMu.Unlock()
 	}
 	if l.cfg.Trace != nil {
 		l.trace("%s: %s binds to %s", o, name, b.object)

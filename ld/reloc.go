@@ -3,6 +3,10 @@ package ld
 import (
 	"encoding/binary"
 	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/halite-run/halite/loader"
 )
@@ -57,6 +61,60 @@ func (t *targets) at(addr, n uint64) ([]byte, bool) {
 
 func (o *object) badTarget(what string, addr uint64) error {
 	return fmt.Errorf("%s: %s: address %#x is not in a writable segment of the object: only its own data is relocated", o, what, addr)
+}
+
+// parallel is where relocation begins to pay on several processors: a tenth of a
+// millisecond of look-ups.
+const parallel = 500
+
+// relocateAll relocates objects that have been added, each of which changes nothing but
+// its own data; the program is last, since a copy relocation wants its source relocated.
+// The error is that of the last object, as if they had been done in turn from the end.
+func (l *Linker) relocateAll(list []*object) error {
+	n := 0
+	for _, o := range list {
+		n += o.dyn.Rela.Len() + o.dyn.JmpRel.Len()
+	}
+	workers := min(runtime.GOMAXPROCS(0), len(list)-1, n/parallel)
+	if l.cfg.Trace != nil {
+		workers = 1 // in an order that can be read
+	}
+	work := int64(maxWork)
+	if workers <= 1 {
+		for i := len(list) - 1; i >= 0; i-- {
+			if err := l.relocate(list[i], &work); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	l.buildIndex()
+	last := max(0, slices.Index(list, l.main))
+	errs := make([]error, len(list))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	next.Store(int64(len(list)))
+	for range workers {
+		wg.Go(func() {
+			work := work / int64(workers)
+			for {
+				i := int(next.Add(-1))
+				if i < 0 {
+					return
+				}
+				if i != last {
+					errs[i] = l.relocate(list[i], &work)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for i := len(list) - 1; i >= 0; i-- {
+		if errs[i] != nil {
+			return errs[i]
+		}
+	}
+	return l.relocate(list[last], &work)
 }
 
 // relocate applies all relocations of an object to the host's copy of its data.

@@ -27,8 +27,12 @@ type Hash struct {
 // HashOf prepares a name for look-ups.
 func HashOf(name string) Hash {
 	h := uint32(5381)
-	for i := range len(name) {
-		h = h*33 + uint32(name[i])
+	rest := name
+	for ; len(rest) >= 4; rest = rest[4:] { // four multiplications at once
+		h = h*(33*33*33*33) + uint32(rest[0])*(33*33*33) + uint32(rest[1])*(33*33) + uint32(rest[2])*33 + uint32(rest[3])
+	}
+	for i := range len(rest) {
+		h = h*33 + uint32(rest[i])
 	}
 	return Hash{Name: name, GNU: h}
 }
@@ -189,11 +193,11 @@ func (f *Filter) May(hash uint32) bool {
 // HashedSymbols is the number of symbols in the GNU hash table.
 func (d *Dynamic) HashedSymbols() int { return len(d.gnu.chains) / 4 }
 
-// EachHash calls fn with the GNU hash of every symbol in that table. The lowest
-// bit is not part of it.
-func (d *Dynamic) EachHash(fn func(hash uint32)) {
+// EachHash calls fn with the index and the GNU hash of every symbol in that table, in
+// its order. The lowest bit is not part of the hash.
+func (d *Dynamic) EachHash(fn func(index, hash uint32)) {
 	for i := 0; i+4 <= len(d.gnu.chains); i += 4 {
-		fn(le.Uint32(d.gnu.chains[i:]))
+		fn(d.gnu.first+uint32(i/4), le.Uint32(d.gnu.chains[i:]))
 	}
 }
 
@@ -227,12 +231,12 @@ func (d *Dynamic) Lookup(h *Hash, want Want, work *int64) (index uint32, sym Sym
 		if n == 0 {
 			return 0, Symbol{}, false
 		}
-		var m matcher
+		var m Matcher
 		for k := n - g.first; uint64(k)*4 < uint64(len(g.chains)); k++ {
 			*work--
 			v := le.Uint32(g.chains[k*4:])
 			if (v^h.GNU)>>1 == 0 {
-				if s, ok := m.match(d, g.first+k, h.Name, &want, work); ok {
+				if s, ok := m.Match(d, g.first+k, h.Name, &want, work); ok {
 					return g.first + k, s, true
 				}
 			}
@@ -240,35 +244,37 @@ func (d *Dynamic) Lookup(h *Hash, want Want, work *int64) (index uint32, sym Sym
 				break
 			}
 		}
-		return m.only()
+		return m.Only()
 	}
 	if t := &d.sysv; t.buckets != nil {
-		var m matcher
+		var m Matcher
 		for i := le.Uint32(t.buckets[h.SysV()%uint32(len(t.buckets)/4)*4:]); i != 0; i = le.Uint32(t.chains[i*4:]) {
 			*work--
-			if s, ok := m.match(d, i, h.Name, &want, work); ok {
+			if s, ok := m.Match(d, i, h.Name, &want, work); ok {
 				return i, s, true
 			}
 		}
-		return m.only()
+		return m.Only()
 	}
 	return 0, Symbol{}, false
 }
 
-// matcher decides whether candidates of one object match a reference, and
+// A Matcher decides whether candidates of one object match a reference, and
 // remembers the one visible version that an unversioned reference may fall back
 // to.
-type matcher struct {
+type Matcher struct {
 	index   uint32
 	sym     Symbol
 	visible int
 }
 
-func (m *matcher) only() (uint32, Symbol, bool) {
+// Only is that one, when no candidate matched.
+func (m *Matcher) Only() (index uint32, sym Symbol, ok bool) {
 	return m.index, m.sym, m.visible == 1
 }
 
-func (m *matcher) match(d *Dynamic, i uint32, name string, want *Want, work *int64) (Symbol, bool) {
+// Match tells whether symbol i is it. work is reduced by the cost.
+func (m *Matcher) Match(d *Dynamic, i uint32, name string, want *Want, work *int64) (Symbol, bool) {
 	s, ok := d.Symbol(i)
 	if !ok || !s.defines(want.Address) {
 		return s, false
