@@ -125,6 +125,8 @@ type Config struct {
 	// used up they end, with a CPULimitError. It is counted in slices of some
 	// milliseconds. 0: no bound.
 	MaxCPU time.Duration
+	// Profile collects where the code of all processes spends its time; nil: nobody does.
+	Profile *Profile
 	// MaxOutput bounds the bytes on Stdout and Stderr together; a program that writes
 	// more ends with an OutputLimitError, and what it has started ends too. Both are pipes to the guest then, never a
 	// terminal or a file. 0: no bound.
@@ -194,7 +196,7 @@ func newProcess(c Config, library bool) (*Process, error) {
 		Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr, Ports: c.Ports, Descriptors: c.Descriptors, Network: c.Network,
 		Trace: c.Trace, LinkTrace: c.LinkTrace,
 		MaxProcesses: c.MaxProcesses, MaxMemory: c.MaxMemory, MaxThreads: c.MaxThreads, MaxFiles: c.MaxFiles, StackSize: c.StackSize,
-		MaxCPU: c.MaxCPU, MaxOutput: c.MaxOutput,
+		MaxCPU: c.MaxCPU, MaxOutput: c.MaxOutput, Profile: c.Profile.samples(),
 		Library: library, Functions: functions, Callers: c.Callers, Invocable: c.Invocable,
 	}
 	if cfg.Verdicts, err = verdictsOf(&c); err != nil {

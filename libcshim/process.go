@@ -81,6 +81,8 @@ type Config struct {
 	// MaxCPU bounds the processor time of the guest code of all processes, see
 	// runtime.CPUBudget; 0 means no bound.
 	MaxCPU time.Duration
+	// Profile collects where guest code spends its time, see runtime.Profile.
+	Profile *runtime.Profile
 	// MaxOutput bounds the bytes written to Stdout and Stderr together; who writes
 	// more is ended with an OutputLimitError. They are pipes then, never a terminal or a file. 0 means no bound.
 	MaxOutput int64
@@ -231,6 +233,7 @@ func (p *Process) newDomain() error {
 		MaxMemory: cfg.MaxMemory, MaxThreads: cfg.MaxThreads, ControlStackSize: cfg.ControlStackSize,
 		Personality: p, Invocable: cfg.Invocable || cfg.Library,
 		Classic: classic, FirstThread: p.node.pid, Budget: p.tree.budget, CPU: p.tree.cpu, Futexes: p.tree.futexes,
+		Profile: cfg.Profile,
 	})
 	if err != nil {
 		return err

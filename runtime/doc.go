@@ -43,7 +43,8 @@
 //  5. callers.mu; Domain.mu
 //  6. retirements.mu and suspension.mu, both under Domain.mu or alone
 //  7. futex buckets in ascending order
-//  8. Thread.mu, then the engine's and the parker's
+//  8. Thread.mu, then the engine's and the parker's; Profile.mu, which nothing is taken
+//     under
 //
 // Nothing of the engine or of a Personality is called with a bucket lock held,
 // except Thread.Unpark; and no Personality, no Go function of the host and no guest

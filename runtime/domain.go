@@ -43,6 +43,8 @@ type Config struct {
 	// CPU bounds the processor time of guest code; nil means no bound, and that it is
 	// not counted.
 	CPU *CPUBudget
+	// Profile collects where guest code spends its time; nil: nobody does.
+	Profile *Profile
 }
 
 const (
@@ -155,6 +157,9 @@ func newDomain(cfg Config, c *cage.Cage) *Domain {
 	d.callers.d = d
 	if cfg.CPU != nil {
 		clock.watch(d)
+	}
+	if cfg.Profile != nil {
+		go d.profile()
 	}
 	return d
 }

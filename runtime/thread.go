@@ -132,6 +132,9 @@ func (d *Domain) newThread() (*Thread, error) {
 func newThread(d *Domain, ctx *engine.Context) *Thread {
 	t := &Thread{d: d, ctx: ctx}
 	ctx.SetServer(t.answerCall)
+	if d.cfg.Profile != nil && !d.cfg.Classic {
+		_ = ctx.Profile() // without memory for it the thread is missing in the profile
+	}
 	t.park.init()
 	return t
 }
@@ -209,6 +212,9 @@ func (t *Thread) end() {
 }
 
 func (t *Thread) release() {
+	if p := t.d.cfg.Profile; p != nil {
+		p.take(t)
+	}
 	t.mu.Lock()
 	if t.ctx != nil {
 		t.ctx.Close()

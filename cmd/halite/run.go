@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"runtime/debug"
+	"runtime/pprof"
 	"strings"
 	"syscall"
 	"time"
@@ -103,6 +104,7 @@ func runMain(args []string) int {
 	cpu := f.Duration("max-cpu", 0, "processor `time` that the code of the program and of what it starts may use, such as 2s")
 	output := f.Int64("max-output", 0, "`bytes` that they may write to standard output and standard error, which are no terminal then")
 	threads := f.Int("max-threads", 0, "`number` of threads that it, and each process that it starts, may have")
+	profileFile := f.String("cpuprofile", "", "write to a `file`, for go tool pprof, in which functions the program and what it starts spend their time")
 	processes := f.Int("max-processes", defaultProcesses, "`number` of processes that there may be at once: itself and what it starts; 1: it can start none")
 	if code := parse(f, args); code >= 0 {
 		return code
@@ -162,13 +164,43 @@ func runMain(args []string) int {
 	if cache, err := toolchain.Cache(); err == nil && !*noVerdicts {
 		c.VerdictCache = filepath.Join(cache, "verdicts")
 	}
+	var closeProfile func() error
+	if *profileFile != "" {
+		if closeProfile, err = startProfile(&c, *profileFile); err != nil {
+			fail("run", err)
+			return statusRefused
+		}
+	}
 	status := run(c, *timeout, *outer)
+	if closeProfile != nil {
+		if err := closeProfile(); err != nil && status == 0 {
+			return fail("run", err)
+		}
+	}
 	if closeTrace != nil {
 		if err := closeTrace(); err != nil && status == 0 {
 			return fail("run", err)
 		}
 	}
 	return status
+}
+
+// startProfile profiles the program. Of Go's own profile, which is what sends the
+// signals, nothing is kept.
+func startProfile(c *halite.Config, name string) (stop func() error, err error) {
+	file, err := os.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(io.Discard); err != nil {
+		file.Close()
+		return nil, err
+	}
+	c.Profile = &halite.Profile{}
+	return func() error {
+		pprof.StopCPUProfile()
+		return errors.Join(c.Profile.Write(file), file.Close())
+	}, nil
 }
 
 // installed lets the names of ports (lua, python3.11) stand for their programs, as a

@@ -58,8 +58,9 @@ type Context struct {
 	seq     uint64       // for core.id
 	fault   *Fault
 	server  func(slot uint32) bool
-	detach  bool // see SetDetached
-	full    bool // the next Resume is refused: no room on the control stack
+	sampled uint32 // of core.nsamples, what EachSample has had; guarded by mu
+	detach  bool   // see SetDetached
+	full    bool   // the next Resume is refused: no room on the control stack
 
 	mu     sync.Mutex // Interrupt against Close
 	closed bool
@@ -160,6 +161,7 @@ func (c *Context) Close() {
 		return
 	}
 	c.closed = true
+	c.dropSamples()
 	c.core = nil
 	c.block.release()
 }

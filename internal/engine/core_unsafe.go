@@ -51,9 +51,17 @@ type core struct {
 	faultErr  uint64
 	shadows   uint64 // signals that Go handled while the guest stood still
 
+	// Where the signal handler notes what SIGPROF met: sampleCount entries of
+	// sampleWords words each, written in turn; 0: nowhere. An entry is the offset of the
+	// instruction, return addresses from the innermost on, sampleStub for a stub of the
+	// engine, and sampleEnd behind the outermost if there is room.
+	samples  uintptr
+	nsamples uint32 // written since the beginning
+	_        uint32
+
 	regs Registers
 	env  [8]uint32 // for FLDENV: control, status and tag word, the rest zero
-	_    [0x200 - 0x150]byte
+	_    [0x200 - 0x160]byte
 
 	ymm   [16][32]byte         // after a call
 	xsave [0x1000 - 0x400]byte // after an interruption or a fault
@@ -117,6 +125,14 @@ const (
 	slotTLS2Get       = 86
 	SlotClassicReturn = 2046
 	slotNone          = 2047
+)
+
+// What core.samples holds. No instruction begins at sampleStub, and no call ends there.
+const (
+	sampleWords = 32
+	sampleCount = 512 // a power of two
+	sampleEnd   = 0
+	sampleStub  = 1
 )
 
 // Initial control words, Go's own.

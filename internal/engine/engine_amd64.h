@@ -594,6 +594,9 @@ chain:
 	JMP	AX
 
 shadow:
+	CMPL	DI, $27		// SIGPROF
+	JEQ	sample
+shadowed:
 	// Go handles its signal with a frame of the host before it, so that its
 	// unwinder never follows a guest's stack pointer and a profile shows the
 	// Go caller; then the guest goes on where it was.
@@ -628,6 +631,44 @@ shadow:
 	POPQ	BP
 	POPQ	BX
 	RET
+
+	// A profile signal: note where the guest is, and its callers.
+sample:
+	MOVQ	core_samples(R11), AX
+	TESTQ	AX, AX
+	JEQ	shadowed
+	MOVQ	R10, CX
+	SUBQ	core_base(R11), CX
+	SHRQ	$32, CX
+	JNE	shadowed	// trusted code
+	MOVL	core_nsamples(R11), CX
+	ANDL	$(const_sampleCount-1), CX
+	IMULQ	$(4*const_sampleWords), CX
+	ADDQ	CX, AX
+	MOVL	R10, 0(AX)
+	MOVQ	UC_RSP(DX), R8
+	MOVL	$1, CX
+caller:
+	MOVL	$const_sampleEnd, 0(AX)(CX*4)
+	CMPQ	R8, core_ctlTop(R11)
+	JCC	sampled
+	MOVL	4(R8), R9
+	CMPL	R9, (core_base+4)(R11)
+	JNE	stub
+	MOVL	0(R8), R9
+	MOVL	R9, 0(AX)(CX*4)
+	JMP	up
+stub:
+	MOVL	$const_sampleStub, 0(AX)(CX*4)
+up:
+	ADDQ	$8, R8
+	INCL	CX
+	CMPL	CX, $const_sampleWords
+	JCS	caller
+sampled:
+	INCL	core_nsamples(R11)
+	LEAQ	·handler(SB), R9
+	JMP	shadowed
 
 // func addresses(h *handlerData) (signalHandler uintptr)
 TEXT ADDRESSES, NOSPLIT, $0-16

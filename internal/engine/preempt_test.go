@@ -306,6 +306,11 @@ func storm(t *testing.T, d time.Duration) {
 		s, c := newGuest(t)
 		s.regs(guestIn).pattern(uint64(i) << 8)
 		watched[i] = c
+		if i < 2 {
+			if err := c.Profile(); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if i%2 == 1 {
 			c.SetServer(func(uint32) bool {
 				if calls.Add(1)%8 == 0 {
@@ -401,6 +406,18 @@ func storm(t *testing.T, d time.Duration) {
 			for range i % 20 {
 				runtime.Gosched()
 			}
+		}
+	})
+	shooters.Go(func() {
+		for i := 0; !stop.Load(); i++ {
+			watched[i%2].EachSample(func(s []uint32) {
+				for _, at := range s[1:] { // return addresses are never torn into something else
+					if at < 0x20000 || at > 0x40000 {
+						t.Errorf("a caller at %#x", at)
+					}
+				}
+			})
+			time.Sleep(time.Millisecond)
 		}
 	})
 	shooters.Go(func() {

@@ -32,6 +32,8 @@ func TestEverySignal(t *testing.T) {
 			t.Logf("%s: %v at each of %d instructions", name, sig, n)
 		}
 	}
+	n := trace(t, "sampled", syscall.SIGPROF)
+	t.Logf("sampled at each of %d instructions", n)
 }
 
 // TestEveryClassicSignal is the same for the classic ABI.
@@ -66,6 +68,11 @@ func TestStepChild(t *testing.T) {
 	} else {
 		s, c = newGuest(t)
 	}
+	if mode == "sampled" {
+		if err := c.Profile(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if mode == "served" || mode == "servedspin" {
 		c.SetServer(func(uint32) bool {
 			c.Regs().RAX = 0
@@ -80,7 +87,7 @@ func TestStepChild(t *testing.T) {
 	for turn := 0; ; turn++ {
 		name := mode
 		switch mode {
-		case "signal", "served", "classic":
+		case "signal", "served", "sampled", "classic":
 			name = "verifycalls"
 		case "servedspin":
 			name = "callspin"
@@ -221,7 +228,7 @@ turns:
 				break
 			}
 		}
-		if mode != "signal" && mode != "served" && mode != "classic" {
+		if mode != "signal" && mode != "served" && mode != "sampled" && mode != "classic" {
 			if n > 220 { // several times around the loop
 				end()
 				return n

@@ -138,3 +138,7 @@ int open_file(const char *name) { return open(name, O_CREAT | O_RDWR, 0666); }
 int close_file(int fd) { return close(fd); }
 static void *endless(void *arg) { for (;;) pause(); return arg; }
 int begin_thread(void) { pthread_t t; return pthread_create(&t, 0, endless, 0); }
+
+/* For a profile: turns in burn, called by profiled. */
+__attribute__((noinline)) long burn(long n) { volatile long x = 0; while (n--) x += n; return x; }
+__attribute__((noinline)) long profiled(long n) { long x = burn(n); __asm__ volatile("" : "+r"(x)); return x + 1; }

@@ -261,6 +261,18 @@ function callspin
 function spin
 1:	jmp	1b
 
+# rdi turns, in a function that a function calls.
+function profiled
+	call	profiled1
+	ret
+function profiled1
+	call	profiled2
+	ret
+function profiled2
+	dec	%rdi
+	jnz	profiled2
+	ret
+
 # Counts at out, for ever.
 function count
 1:	incl	%gs:out(,%eiz,1)
