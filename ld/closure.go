@@ -113,6 +113,9 @@ func (g *graph) describe(o *object) ClosureObject {
 	}
 	x.SoName, x.Needs = o.dyn.SoName, o.dyn.Needed
 	for i := range o.dyn.Verneed {
+		if g.work < 0 {
+			break // told already
+		}
 		need := &o.dyn.Verneed[i]
 		v := VersionNeed{File: need.File}
 		dep := g.byName(need.File)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/halite-run/halite/internal/cage"
 	"github.com/halite-run/halite/internal/engine"
+	"github.com/halite-run/halite/loader"
 )
 
 type bytesFile struct{ *bytes.Reader }
@@ -103,6 +104,97 @@ func FuzzLink(f *testing.F) {
 			if err := l.Unload(token); err != nil {
 				t.Error(err)
 			}
+		}
+	})
+}
+
+// FuzzRelocate replaces the relocations of a library: type, symbol, place and addend are
+// the input's. Whatever is loaded, nothing changes but the library's own writable data.
+func FuzzRelocate(f *testing.F) {
+	dir := build(f, []source{
+		{"a", who("a") + "int *table[16] = { [0 ... 15] = (int *)&who }; __thread int ta = 3; const int fixed[4] = { 1, 2, 3, 4 };", nil},
+	}, who("main")+"int shared[100] = { 1, 2, 3 };", nil)
+	good, err := os.ReadFile(dir + "/a.so")
+	if err != nil {
+		f.Fatal(err)
+	}
+	prog, err := os.ReadFile(dir + "/guest")
+	if err != nil {
+		f.Fatal(err)
+	}
+	file, err := loader.ReadELF(bytes.NewReader(good), int64(len(good)), "a.so")
+	if err != nil {
+		f.Fatal(err)
+	}
+	at := bytes.Index(good, file.Dynamic.Rela)
+	n := file.Dynamic.Rela.Len()
+	if at < 0 || n < 16 {
+		f.Fatalf("%d relocations at %#x", n, at)
+	}
+	for typ := range byte(40) {
+		f.Add([]byte{typ, 1, 0, 0, 4, 0, typ, 0, 0, 0, 8, 0})
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		b := bytes.Clone(good)
+		for i := 0; i < n && len(in) >= 6; i, in = i+1, in[6:] {
+			r := b[at+i*24 : at+i*24+24]
+			le.PutUint32(r[8:], uint32(in[0]))
+			le.PutUint32(r[12:], uint32(in[1]))
+			place, addend := uint64(int16(le.Uint16(in[2:]))), uint64(int16(le.Uint16(in[4:])))
+			if place&1 != 0 { // mostly relative to what was there
+				place = le.Uint64(r) + uint64(int64(place)>>4)
+			}
+			if addend&1 != 0 {
+				addend <<= 20
+			}
+			le.PutUint64(r, place)
+			le.PutUint64(r[16:], addend)
+		}
+		c, err := cage.New(cage.Config{Trampolines: engine.Trampolines(), MaxMemory: 64 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		l := New(Config{Cage: c, Open: files{"/guest": prog, "/lib/a.so": b}.open})
+		l.withoutText = true
+		if _, err := loadGuest(t, l, "/guest"); err != nil {
+			t.Fatal(err)
+		}
+		// contents of all data of an object that only the loader writes.
+		contents := func(o *object, writable bool) (all []byte) {
+			for i := range o.file.Segments {
+				s := &o.file.Segments[i]
+				if s.Flags&loader.FlagExec != 0 || s.Flags&loader.FlagWrite != 0 && !writable {
+					continue
+				}
+				b := make([]byte, s.MemSize)
+				if err := l.mem.Read(s.Addr+o.bias, b); err != nil {
+					t.Fatalf("%s: %#x: %v", o, s.Addr, err)
+				}
+				all = append(all, b...)
+			}
+			return all
+		}
+		before := contents(l.main, true)
+		h, err := l.Open(thread1, "a.so", RTLDNow, 0)
+		if !bytes.Equal(contents(l.main, true), before) {
+			t.Fatalf("the program's data changed (%v)", err)
+		}
+		if err != nil {
+			if len(l.objects) != 1 || len(l.handles) != 1 {
+				t.Errorf("%v: %d objects, %d handles", err, len(l.objects), len(l.handles))
+			}
+			return
+		}
+		o := l.handles[h]
+		var want []byte
+		for i := range o.file.Segments {
+			if s := &o.file.Segments[i]; s.Flags&(loader.FlagExec|loader.FlagWrite) == 0 {
+				want = append(want, b[s.Offset:s.Offset+uint64(s.FileSize)]...)
+			}
+		}
+		if !bytes.Equal(contents(o, false), want) {
+			t.Error("read-only data of the library changed")
 		}
 	})
 }

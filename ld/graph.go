@@ -18,10 +18,35 @@ type graph struct {
 	l       *Linker
 	modules int // TLS modules before the operation
 	added   []*object
+	work    int64                              // what may still be done; see spend
 	missing func(*object, string, error) error // what to do about a missing library; nil: fail
 }
 
-func (l *Linker) newGraph() *graph { return &graph{l: l, modules: len(l.tls)} }
+func (l *Linker) newGraph() *graph { return &graph{l: l, modules: len(l.tls), work: maxGraphWork} }
+
+// maxGraphWork bounds what it costs to find the objects of one loading operation, in
+// comparisons of names: a second or so. A thousand libraries that need twenty each take a
+// third. Files made for the purpose could multiply objects, dependencies, directories and
+// versions with each other.
+const maxGraphWork = 1 << 27
+
+// What a directory to look into, and a dependency to follow, count for.
+const (
+	workPlace = 64
+	workEdge  = 4
+)
+
+// spend takes from what may be done for an object.
+func (g *graph) spend(n int, o *object) error {
+	if g.work -= int64(n); g.work >= 0 {
+		return nil
+	}
+	name := "the library"
+	if o != nil {
+		name = o.String()
+	}
+	return fmt.Errorf("%s: finding what it needs takes too long: refused", name)
+}
 
 // add makes an object of a file.
 func (g *graph) add(name, at string, id any, file *loader.File, parent *object) *object {
@@ -90,6 +115,9 @@ func (g *graph) byFile(path string, id any) *object {
 
 // need returns the object that a name means for from, reading it if necessary.
 func (g *graph) need(name string, from *object) (*object, error) {
+	if err := g.spend(len(g.l.objects)+len(g.added), from); err != nil {
+		return nil, err
+	}
 	if o := g.byName(name); o != nil {
 		return o, nil
 	}
@@ -156,16 +184,22 @@ func (g *graph) complete() error {
 		}
 	}
 	for _, o := range g.added {
-		o.closure = closureOf(o)
+		var err error
+		if o.closure, err = g.closureOf(o); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
 // closureOf lists an object and all that it needs, breadth first.
-func closureOf(root *object) []*object {
+func (g *graph) closureOf(root *object) ([]*object, error) {
 	list := []*object{root}
 	seen := map[*object]bool{root: true}
 	for i := 0; i < len(list); i++ {
+		if err := g.spend(workEdge*len(list[i].deps), root); err != nil {
+			return nil, err
+		}
 		for _, d := range list[i].deps {
 			if !seen[d] {
 				seen[d] = true
@@ -173,7 +207,7 @@ func closureOf(root *object) []*object {
 			}
 		}
 	}
-	return list
+	return list, nil
 }
 
 // checkVersions makes sure that every version that an added object requires is
@@ -185,6 +219,10 @@ func (g *graph) checkVersions(report func(error)) {
 		}
 		for i := range o.dyn.Verneed {
 			need := &o.dyn.Verneed[i]
+			if err := g.spend(len(g.l.objects)+len(g.added)+len(need.Versions), o); err != nil {
+				report(err)
+				return
+			}
 			dep := g.byName(need.File)
 			if dep == nil || dep.dyn == nil {
 				continue

@@ -238,10 +238,7 @@ func (l *Linker) resolveSlow(o *object, i uint32, c class, work *int64) (binding
 	}
 	name, ok := o.dyn.String(uint64(sym.NameOffset))
 	if !ok {
-		return binding{}, fmt.Errorf("%s: the name of symbol %d is beyond the string table", o, i)
-	}
-	if len(name) > maxSymbolName {
-		return binding{}, fmt.Errorf("%s: the name of symbol %d has %d characters, at most %d are read", o, i, len(name), maxSymbolName)
+		return binding{}, fmt.Errorf("%s: the name of symbol %d is not in the string table, or has more than %d bytes", o, i, loader.MaxName)
 	}
 	*work -= int64(len(name))
 	h := loader.HashOf(name)
@@ -277,8 +274,6 @@ func (l *Linker) resolveSlow(o *object, i uint32, c class, work *int64) (binding
 	}
 	return b, l.checkDefinition(b, o)
 }
-
-const maxSymbolName = 1 << 16
 
 func versionName(v *loader.Version) string {
 	if v == nil {

@@ -39,6 +39,14 @@ func (e *NotFoundError) Error() string {
 	return b.String()
 }
 
+// by is who wants the library.
+func (e *NotFoundError) by() string {
+	if e.NeededBy != "" {
+		return e.NeededBy
+	}
+	return "dlopen"
+}
+
 func (e *NotFoundError) Unwrap() error { return e.Cause }
 
 // place is one directory of a search, and why it is searched.
@@ -55,10 +63,15 @@ type place struct {
 //  2. LD_LIBRARY_PATH,
 //  3. DT_RUNPATH of the object that needs it,
 //  4. the default path, unless that object says DF_1_NODEFLIB.
+//
+// There are one more than maxPlaces at most.
 func (l *Linker) places(from *object) []place {
 	var list []place
 	add := func(dirs []string, o *object, why string) {
 		for _, d := range dirs {
+			if len(list) > maxPlaces {
+				return
+			}
 			if o != nil {
 				var ok bool
 				if d, ok = expand(d, o); !ok {
@@ -94,8 +107,11 @@ func (l *Linker) places(from *object) []place {
 	return list
 }
 
+// maxPlaces bounds the directories of one search.
+const maxPlaces = 1024
+
 // expand replaces $ORIGIN, $LIB and $PLATFORM, with or without braces. ok is
-// false when the origin is needed but not known.
+// false when the origin is needed but not known, or the result is no possible path.
 func expand(dir string, o *object) (s string, ok bool) {
 	if !strings.Contains(dir, "$") {
 		return dir, true
@@ -104,10 +120,11 @@ func expand(dir string, o *object) (s string, ok bool) {
 		{"ORIGIN", o.origin}, {"LIB", "lib"}, {"PLATFORM", "x86_64"},
 	} {
 		for _, token := range []string{"${" + x.name + "}", "$" + x.name} {
-			if !strings.Contains(dir, token) {
+			n := strings.Count(dir, token)
+			if n == 0 {
 				continue
 			}
-			if x.value == "" {
+			if x.value == "" || len(dir)+n*len(x.value) > loader.MaxFileName {
 				return "", false
 			}
 			dir = strings.ReplaceAll(dir, token, x.value)
@@ -149,7 +166,14 @@ func (g *graph) find(name string, from *object) (*candidate, error) {
 	}
 	l.trace("%s: searching", name)
 	tried := map[string]bool{}
-	for _, p := range l.places(from) {
+	places := l.places(from)
+	if len(places) > maxPlaces {
+		return nil, fmt.Errorf("%s: more than %d directories to search for %s", fail.by(), maxPlaces, name)
+	}
+	if err := g.spend(workPlace*len(places), from); err != nil {
+		return nil, err
+	}
+	for _, p := range places {
 		if tried[p.dir] {
 			continue
 		}

@@ -5,6 +5,7 @@ import (
 	"syscall"
 
 	"github.com/halite-run/halite/internal/safemem"
+	"github.com/halite-run/halite/loader"
 )
 
 // Numbers of the private system calls that the guest's C library uses.
@@ -31,7 +32,7 @@ func IsSyscall(nr uint64) bool { return nr >= sysFirst && nr <= sysLast }
 // Limits of strings from the guest.
 const (
 	maxPath = 4096
-	maxName = maxSymbolName
+	maxName = loader.MaxName
 )
 
 // Syscall serves one of the private system calls: the result, or -errno. The

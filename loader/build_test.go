@@ -217,3 +217,92 @@ func (t *testFile) retag(tag int, with uint64) { t.u64(fmt.Sprintf("dt%#x", tag)
 func (t *testFile) read() (*File, error) {
 	return ReadELF(bytes.NewReader(t.b), int64(len(t.b)), "test.so")
 }
+
+// grow puts bytes behind the file, on a page of the writable segment, and returns their
+// address, which is their offset too.
+func (t *testFile) grow(b []byte) uint64 {
+	at := (len(t.b) + 0xfff) &^ 0xfff
+	t.b = append(append(t.b, make([]byte, at-len(t.b))...), b...)
+	t.u64("ph2", phFileSz, uint64(len(t.b)-0x2000))
+	t.u64("ph2", phMemSz, max(0x3000, uint64(len(t.b)-0x2000)))
+	return uint64(at)
+}
+
+// longString moves the string table and puts a string of n bytes at its end, whose offset
+// it returns.
+func (t *testFile) longString(n int) uint64 {
+	old := bytes.Clone(t.b[t.at["strtab"] : t.at["strtab"]+t.strLen()])
+	long := append(bytes.Repeat([]byte{'x'}, n), 0)
+	t.dyn(dtStrTab, t.grow(append(bytes.Clone(old), long...)))
+	t.dyn(dtStrSz, uint64(len(old)+len(long)))
+	return uint64(len(old))
+}
+
+// longChain makes a symbol table with n definitions in one bucket of a hash table.
+func (t *testFile) longChain(n int, table int) {
+	b := make([]byte, (n+1)*symbolSize)
+	for i := 1; i <= n; i++ {
+		b[i*symbolSize+4] = BindGlobal<<4 | SymObject
+	}
+	hash := uint64(len(b))
+	word := func(v uint32) { b = le.AppendUint32(b, v) }
+	if table == dtGNUHash {
+		for _, v := range []uint32{1, 1, 1, 5, ^uint32(0), ^uint32(0), 1} {
+			word(v)
+		}
+		for i := range n {
+			word(uint32(i+1) / uint32(n)) // the last one ends the chain
+		}
+	} else {
+		for _, v := range []uint32{1, uint32(n + 1), 1, 0} {
+			word(v)
+		}
+		for i := 1; i <= n; i++ {
+			word(uint32((i + 1) % (n + 1)))
+		}
+	}
+	at := t.grow(b)
+	t.dyn(dtSymTab, at)
+	t.dyn(table, at+hash)
+	other := dtHash
+	if table == dtHash {
+		other = dtGNUHash
+	}
+	t.retag(other, 0x70000000)
+}
+
+// manyVersions makes a version table with more entries than there are indices.
+func (t *testFile) manyVersions(table int) {
+	var b []byte
+	half := func(v uint16) { b = le.AppendUint16(b, v) }
+	word := func(v uint32) { b = le.AppendUint32(b, v) }
+	if table == dtVerDef {
+		for i := range MaxVersions + 1 {
+			half(1)
+			half(0)
+			half(uint16(i))
+			half(1)
+			word(0)
+			word(20)
+			word(28)
+			word(1)
+			word(0)
+		}
+		t.dyn(dtVerDefNum, MaxVersions+1)
+	} else {
+		half(1)
+		half(MaxVersions)
+		word(1)
+		word(16)
+		word(0)
+		for i := range MaxVersions {
+			word(0)
+			half(0)
+			half(uint16(i))
+			word(1)
+			word(16)
+		}
+		t.retag(dtVerDef, 0x70000000)
+	}
+	t.dyn(table, t.grow(b))
+}

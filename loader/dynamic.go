@@ -27,7 +27,8 @@ type Dynamic struct {
 	Relr         []byte
 	StrTabAddr   uint32
 	Verneed      []Verneed
-	Verdef       []string // names of the versions defined here, without the base definition
+	Verdef       []string            // names of the versions defined here, without the base definition
+	defined      map[string]struct{} // the same
 	versions     []version
 	versym       []byte // 2 bytes a symbol; nil without versions
 	symtab       []byte
@@ -163,15 +164,8 @@ func (in *reader) dynStrings(d *Dynamic, value map[uint64]uint64, needed []uint6
 	}
 	d.strtab = string(b)
 	d.StrTabAddr = uint32(addr)
-	get := func(off uint64, what string) (string, error) {
-		s, ok := d.String(off)
-		if !ok {
-			return "", in.fail(RuleDynString, where, "%s: string offset %#x is beyond the string table (%#x bytes)", what, off, len(d.strtab))
-		}
-		return s, nil
-	}
 	for _, off := range needed {
-		s, err := get(off, "DT_NEEDED")
+		s, err := in.dynString(d, off, MaxFileName, where, "DT_NEEDED")
 		if err != nil {
 			return err
 		}
@@ -182,20 +176,37 @@ func (in *reader) dynStrings(d *Dynamic, value map[uint64]uint64, needed []uint6
 	}
 	for _, x := range []struct {
 		tag  uint64
+		max  int
 		what string
 		to   *string
-	}{{dtSoName, "DT_SONAME", &d.SoName}, {dtRPath, "DT_RPATH", &d.RPath}, {dtRunPath, "DT_RUNPATH", &d.RunPath}} {
+	}{
+		{dtSoName, MaxFileName, "DT_SONAME", &d.SoName},
+		{dtRPath, MaxSearchPath, "DT_RPATH", &d.RPath}, {dtRunPath, MaxSearchPath, "DT_RUNPATH", &d.RunPath},
+	} {
 		off, has := value[x.tag]
 		if !has {
 			continue
 		}
-		s, err := get(off, x.what)
+		s, err := in.dynString(d, off, x.max, where, x.what)
 		if err != nil {
 			return err
 		}
 		*x.to = s
 	}
 	return nil
+}
+
+// dynString is a string that has a purpose, and so a limit: the strings of a table can
+// overlap, so that many long ones cost nothing in the file.
+func (in *reader) dynString(d *Dynamic, off uint64, limit int, where, what string) (string, error) {
+	if off >= uint64(len(d.strtab)) {
+		return "", in.fail(RuleDynString, where, "%s: string offset %#x is beyond the string table (%#x bytes)", what, off, len(d.strtab))
+	}
+	s, ok := d.String(off)
+	if !ok || len(s) > limit {
+		return "", in.fail(RuleDynString, where, "%s: the string at offset %#x has more than %d bytes", what, off, limit)
+	}
+	return s, nil
 }
 
 func (in *reader) dynSymbols(d *Dynamic, value map[uint64]uint64) error {
@@ -368,14 +379,18 @@ func (in *reader) dynFunctions(d *Dynamic, value map[uint64]uint64) error {
 	return nil
 }
 
-// String returns the string at an offset of the dynamic string table.
+// String returns the string at an offset of the dynamic string table. ok is false when
+// the offset is not in the table, or the string has more than MaxName bytes.
 func (d *Dynamic) String(off uint64) (string, bool) {
 	if off >= uint64(len(d.strtab)) {
 		return "", false
 	}
 	s := d.strtab[off:]
-	// The table ends in a NUL: there is one.
-	return s[:strings.IndexByte(s, 0)], true
+	n := strings.IndexByte(s[:min(len(s), MaxName+1)], 0)
+	if n < 0 {
+		return "", false
+	}
+	return s[:n], true
 }
 
 // Symbol is an entry of the dynamic symbol table.

@@ -183,6 +183,10 @@ const (
 	MaxNeeded         = 1024
 	MaxNoteBytes      = 1 << 20
 	MaxInterp         = 4096
+	MaxName           = 1 << 16 // bytes of a symbol's name
+	MaxFileName       = 4096    // of the name of a library
+	MaxSearchPath     = 1 << 15 // of DT_RPATH or DT_RUNPATH
+	MaxVersionName    = 1024
 )
 
 // PageSize is the granule of every mapping.

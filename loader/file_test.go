@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -108,21 +109,38 @@ func TestDamaged(t *testing.T) {
 		{"code unaligned", func(f *testFile) { f.u64("ph1", phAddr, 0x1010); f.u64("ph1", phAlign, 16) }, "L-SEG-TEXT: code begins at 0x1010"},
 		{"code with bss", func(f *testFile) { f.u64("ph1", phMemSz, 65) }, "L-SEG-TEXT: code of 0x41 bytes with 0x40 in the file"},
 		{"no segments", func(f *testFile) { f.u32("ph0", 0, 0); f.u32("ph1", 0, 0); f.u32("ph2", 0, 0) }, "no loadable segment"},
+		{"65535 phdrs", func(f *testFile) { f.u16("ehdr", 56, 0xffff) }, "65535 program headers, at most 128"},
+		{"segment behind the sandbox", func(f *testFile) { f.u64("ph2", phAddr, 1<<32-0x1000) }, "segment 2: L-SEG-RANGE: addresses 0xfffff000"},
+		{"negative hole", func(f *testFile) { f.u64("ph1", phAddr, 0x5000); f.u64("ph2", phAddr, 0x1000) }, "segment 2: L-SEG-ORDER: address 0x1000 is below segment 1 at 0x5000"},
+		{"same segment twice", func(f *testFile) { copy(f.b[f.at["ph8"]:], f.b[f.at["ph2"]:f.at["ph2"]+phdrSize]) }, "segment 8: L-SEG-ORDER: overlaps segment 2"},
+		{"two interpreters", func(f *testFile) { f.u32("ph8", 0, ptInterp) }, "L-PHDR-DUP: a second PT_INTERP"},
+		{"two RELRO", func(f *testFile) { f.u32("ph8", 0, ptRelro) }, "L-PHDR-DUP: a second PT_GNU_RELRO"},
 		{"two dynamic", func(f *testFile) { f.u32("ph8", 0, ptDynamic) }, "L-PHDR-DUP: a second PT_DYNAMIC"},
 		{"two TLS", func(f *testFile) { f.u32("ph8", 0, ptTLS) }, "a second PT_TLS"},
 		{"shlib", func(f *testFile) { f.u32("ph8", 0, ptShlib) }, "PT_SHLIB"},
+		{"interp empty", func(f *testFile) { f.u64("ph4", phFileSz, 1) }, "L-INTERP: an interpreter path of 1 bytes"},
+		{"interp far", func(f *testFile) { f.u64("ph4", phOff, ^uint64(0)) }, "segment 4: L-READ"},
 		{"interp unterminated", func(f *testFile) { f.u64("ph4", phFileSz, 19) }, "L-INTERP: the interpreter path is not one terminated"},
 		{"interp long", func(f *testFile) { f.u64("ph4", phFileSz, 1<<40) }, "L-INTERP: an interpreter path of"},
 		{"interp inner NUL", func(f *testFile) { f.b[f.at["interp"]+3] = 0 }, "L-INTERP"},
 		{"interp without dynamic", func(f *testFile) { f.u32("ph3", 0, 0) }, "an interpreter but no dynamic section"},
 		{"TLS alignment", func(f *testFile) { f.u64("ph5", phAlign, 48) }, "L-TLS: alignment 0x30"},
 		{"TLS alignment large", func(f *testFile) { f.u64("ph5", phAlign, 1<<20) }, "L-TLS: alignment 0x100000"},
+		{"TLS alignment absurd", func(f *testFile) { f.u64("ph5", phAlign, 1<<63) }, "L-TLS: alignment 0x8000000000000000"},
+		{"TLS far", func(f *testFile) { f.u64("ph5", phAddr, 1<<40) }, "L-TLS: address 0x10000000000 lies outside the sandbox"},
+		{"TLS image wraps", func(f *testFile) {
+			f.u64("ph5", phAddr, 0x2fff)
+			f.u64("ph5", phFileSz, 1<<25)
+			f.u64("ph5", phMemSz, 1<<25)
+		}, "L-TLS: the initial image"},
 		{"TLS outside", func(f *testFile) { f.u64("ph5", phAddr, 0x9000) }, "L-TLS: the initial image"},
 		{"TLS in text", func(f *testFile) { f.u64("ph5", phAddr, 0x1000) }, "L-TLS: the initial image"},
 		{"TLS huge", func(f *testFile) { f.u64("ph5", phMemSz, 1<<40) }, "L-TLS: 1099511627776 bytes for each thread"},
 		{"TLS filesz", func(f *testFile) { f.u64("ph5", phFileSz, 33) }, "L-TLS: 0x21 bytes in the file"},
 		{"relro in text", func(f *testFile) { f.u64("ph6", phAddr, 0x1000) }, "L-RELRO"},
 		{"relro too long", func(f *testFile) { f.u64("ph6", phMemSz, 0x3001) }, "L-RELRO"},
+		{"relro wraps", func(f *testFile) { f.u64("ph6", phMemSz, ^uint64(0)) }, "L-RELRO"},
+		{"notes of a terabyte", func(f *testFile) { f.u64("ph7", phFileSz, 1<<40) }, "L-NOTE: 1099511627776 bytes of notes"},
 		{"note cut off", func(f *testFile) { f.u32("note", 4, 9) }, "L-NOTE: a note of 7+9 bytes in 28"},
 		{"note huge", func(f *testFile) { f.u32("note", 0, ^uint32(0)) }, "L-NOTE"},
 		{"note ABI 2", func(f *testFile) { f.u32("note", 20, 2) }, "L-ABI: built for version 2 of the halite ABI"},
@@ -131,23 +149,32 @@ func TestDamaged(t *testing.T) {
 		{"dynamic outside", func(f *testFile) { f.u64("ph3", phAddr, 0x4000) }, "dynamic section: L-DYN-RANGE: 0x4000"},
 		{"dynamic in text", func(f *testFile) { f.u64("ph3", phAddr, 0x1000); f.u64("ph3", phFileSz, 32) }, "lies in executable segment 1"},
 		{"dynamic huge", func(f *testFile) { f.u64("ph3", phFileSz, 1<<30) }, "L-DYN: 1073741824 bytes"},
+		{"dynamic in bss", func(f *testFile) { f.u64("ph3", phAddr, 0x3000) }, "dynamic section: L-DYN-RANGE: 0x3000"},
+		{"dynamic wraps", func(f *testFile) { f.u64("ph3", phAddr, ^uint64(0)) }, "dynamic section: L-DYN-RANGE"},
 		{"dynamic unterminated", func(f *testFile) { f.u64("ph3", phFileSz, 16) }, "no DT_NULL"},
 		{"text relocations", func(f *testFile) { f.retag(dtDebug, dtTextRel) }, "L-DYN-TEXTREL: DT_TEXTREL"},
 		{"text relocation flag", func(f *testFile) { f.dyn(dtFlags, DFTextRel) }, "L-DYN-TEXTREL: DF_TEXTREL"},
 		{"REL", func(f *testFile) { f.retag(dtDebug, dtRel) }, "L-DYN-REL: tag 0x11"},
 		{"Android RELA", func(f *testFile) { f.retag(dtDebug, dtAndroidRela) }, "L-DYN-REL: tag 0x60000011"},
 		{"tag twice", func(f *testFile) { f.retag(dtDebug, dtStrTab) }, "tag 0x5 occurs twice"},
+		{"no strtab", func(f *testFile) { f.retag(dtStrTab, 0x70000000) }, "L-DYN-STR: names but no string table"},
 		{"strtab outside", func(f *testFile) { f.dyn(dtStrTab, 0x5000) }, "L-DYN-RANGE: the string table"},
 		{"strtab wraps", func(f *testFile) { f.dyn(dtStrSz, ^uint64(0)) }, "L-DYN-RANGE: the string table"},
 		{"strtab unterminated", func(f *testFile) { f.dyn(dtStrSz, 9) }, "L-DYN-STR: the string table is not terminated"},
 		{"strtab empty", func(f *testFile) { f.dyn(dtStrSz, 0) }, "L-DYN-STR: the string table is not terminated"},
 		{"needed outside", func(f *testFile) { f.dyn(dtNeeded, 1<<40) }, "DT_NEEDED: string offset 0x10000000000 is beyond"},
 		{"needed empty", func(f *testFile) { f.dyn(dtNeeded, 0) }, "DT_NEEDED is empty"},
+		{"needed long", func(f *testFile) { f.dyn(dtNeeded, f.longString(MaxFileName+1)) }, "L-DYN-STR: DT_NEEDED: the string at offset 0x65 has more than 4096 bytes"},
+		{"soname long", func(f *testFile) { f.dyn(dtSoName, f.longString(MaxFileName+1)) }, "L-DYN-STR: DT_SONAME: the string at offset"},
+		{"runpath long", func(f *testFile) { f.dyn(dtRunPath, f.longString(MaxSearchPath+1)) }, "L-DYN-STR: DT_RUNPATH: the string at offset"},
 		{"soname outside", func(f *testFile) { f.dyn(dtSoName, 0xffff) }, "DT_SONAME: string offset"},
 		{"symtab outside", func(f *testFile) { f.dyn(dtSymTab, 0x10000) }, "L-DYN-RANGE: the symbol table"},
 		{"symtab odd", func(f *testFile) { f.dyn(dtSymTab, uint64(f.at["symtab"]+4)) }, "odd address"},
 		{"syment", func(f *testFile) { f.dyn(dtSymEnt, 16) }, "DT_SYMENT is 16"},
 		{"relaent", func(f *testFile) { f.dyn(dtRelaEnt, 16) }, "DT_RELAENT is 16"},
+		{"jmprel size odd", func(f *testFile) { f.dyn(dtPltRelSz, 25) }, "DT_JMPREL: 0x19 bytes are no multiple of 24"},
+		{"relr size odd", func(f *testFile) { f.dyn(dtRelrSz, 15) }, "DT_RELR: 0xf bytes are no multiple of 8"},
+		{"relr outside", func(f *testFile) { f.dyn(dtRelr, 1<<40) }, "L-DYN-RANGE: DT_RELR"},
 		{"relasz odd", func(f *testFile) { f.dyn(dtRelaSz, 49) }, "DT_RELA: 0x31 bytes are no multiple"},
 		{"relasz huge", func(f *testFile) { f.dyn(dtRelaSz, 24<<40) }, "DT_RELA: "},
 		{"rela in bss", func(f *testFile) { f.dyn(dtRela, 0x4000) }, "L-DYN-RANGE: DT_RELA"},
@@ -162,6 +189,8 @@ func TestDamaged(t *testing.T) {
 		{"init array odd", func(f *testFile) { f.dyn(dtInitArray, 0x2421) }, "DT_INIT_ARRAY: 0x2421+0x10 is not made of"},
 		{"init array in text", func(f *testFile) { f.dyn(dtInitArray, 0x1000) }, "DT_INIT_ARRAY: 0x1000+0x10 is not inside one data"},
 		{"fini array long", func(f *testFile) { f.dyn(dtFiniArraySz, 1<<40) }, "DT_FINI_ARRAY"},
+
+		{"init array wraps", func(f *testFile) { f.dyn(dtInitArray, ^uint64(7)) }, "DT_INIT_ARRAY: 0xfffffffffffffff8+0x10 is not inside"},
 
 		{"no hash", func(f *testFile) { f.retag(dtHash, 0x70000000); f.retag(dtGNUHash, 0x70000001) }, "L-HASH: a symbol table, but neither"},
 		{"gnu outside", func(f *testFile) { f.dyn(dtGNUHash, 1<<33) }, "DT_GNU_HASH: L-DYN-RANGE"},
@@ -182,6 +211,11 @@ func TestDamaged(t *testing.T) {
 				f.u32("gnuhash", 32+4*i, uint32(i/5))
 			}
 		}, "shares symbol 4 with another"},
+		{"gnu chain long", func(f *testFile) { f.longChain(MaxHashChain+1, dtGNUHash) }, "DT_GNU_HASH: L-HASH: more than 4096 symbols in bucket 0"},
+		{"gnu first", func(f *testFile) { f.u32("gnuhash", 4, ^uint32(0)); f.u32("gnuhash", 24, ^uint32(0)) }, "does not end inside the symbol table"},
+		{"gnu table truncated", func(f *testFile) { f.dyn(dtGNUHash, uint64(f.at["strtab"]+f.strLen()-12)) }, "DT_GNU_HASH: L-DYN-RANGE"},
+		{"sysv chain long", func(f *testFile) { f.longChain(MaxHashChain+1, dtHash) }, "DT_HASH: L-HASH: more than 4096 symbols in bucket 0"},
+		{"sysv table truncated", func(f *testFile) { f.dyn(dtHash, uint64(f.at["strtab"]+f.strLen()-4)) }, "DT_HASH: L-DYN-RANGE"},
 		{"sysv outside", func(f *testFile) { f.dyn(dtHash, 1<<33) }, "DT_HASH: L-DYN-RANGE"},
 		{"sysv no buckets", func(f *testFile) { f.u32("hash", 0, 0) }, "DT_HASH: L-HASH: no buckets"},
 		{"sysv sizes", func(f *testFile) { f.u32("hash", 0, ^uint32(0)); f.u32("hash", 4, ^uint32(0)) }, "do not fit the segment"},
@@ -202,6 +236,17 @@ func TestDamaged(t *testing.T) {
 		{"verdef count", func(f *testFile) { f.dyn(dtVerDefNum, 1<<40); f.u32("verdef", 28+28+16, 28) }, "L-VERSION"},
 		{"verdef name", func(f *testFile) { f.u32("verdef", 28+20, 1<<20) }, "L-DYN-STR"},
 		{"verdef index twice", func(f *testFile) { f.u16("verdef", 28+4, 4) }, "version index 4 is used twice"},
+		{"verdef nameless", func(f *testFile) { f.u16("verdef", 6, 0) }, "DT_VERDEF: entry 0 has no name"},
+		{"verdef cut off", func(f *testFile) { f.dyn(dtVerDef, uint64(f.at["strtab"]+f.strLen()-19)) }, "DT_VERDEF: entry 0 of 3 is cut off"},
+		{"verdef outside", func(f *testFile) { f.dyn(dtVerDef, ^uint64(0)) }, "L-DYN-RANGE: DT_VERDEF"},
+		{"verdef name long", func(f *testFile) { f.u32("verdef", 28+20, uint32(f.longString(MaxVersionName+1))) }, "L-DYN-STR: DT_VERDEF: the string at offset"},
+		{"verdef bomb", func(f *testFile) { f.manyVersions(dtVerDef) }, "L-VERSION: DT_VERDEF: more than 32768 versions"},
+		{"verneed version", func(f *testFile) { f.u16("verneed", 0, 7) }, "DT_VERNEED: entry 0 has version 7"},
+		{"verneed cut off", func(f *testFile) { f.dyn(dtVerNeed, uint64(f.at["strtab"]+f.strLen()-15)) }, "DT_VERNEED: entry 0 of 1 is cut off"},
+		{"verneed outside", func(f *testFile) { f.dyn(dtVerNeed, 0x9000) }, "L-DYN-RANGE: DT_VERNEED"},
+		{"verneed name long", func(f *testFile) { f.u32("verneed", 16+8, uint32(f.longString(MaxVersionName+1))) }, "L-DYN-STR: DT_VERNEED: the string at offset"},
+		{"verneed file long", func(f *testFile) { f.u32("verneed", 4, uint32(f.longString(MaxFileName+1))) }, "L-DYN-STR: DT_VERNEED: the string at offset"},
+		{"verneed bomb", func(f *testFile) { f.manyVersions(dtVerNeed) }, "L-VERSION: DT_VERNEED: more than 32768 versions"},
 		{"verneed loop", func(f *testFile) { f.dyn(dtVerNeedNum, 3) }, "DT_VERNEED: entry 0 leads 0x0 bytes on"},
 		{"verneed aux", func(f *testFile) { f.u32("verneed", 8, ^uint32(0)) }, "version 0 of entry 0 is beyond"},
 		{"verneed aux loop", func(f *testFile) { f.u16("verneed", 2, 3) }, "leads 0x0 bytes on, which is no version"},
@@ -231,20 +276,17 @@ func (t *testFile) strLen() int { return int(le.Uint64(t.b[t.at["dt0xa"]+8:])) }
 func TestDependencyBomb(t *testing.T) {
 	tf := newTestFile()
 	// A dynamic section of its own, at the end of the file.
-	at := (len(tf.b) + 0xfff) &^ 0xfff
-	tf.b = append(tf.b, make([]byte, at-len(tf.b))...)
+	var d []byte
 	for range MaxNeeded + 1 {
 		var e [dynSize]byte
 		e[0], e[8] = dtNeeded, 1
-		tf.b = append(tf.b, e[:]...)
+		d = append(d, e[:]...)
 	}
-	tf.b = append(tf.b, make([]byte, dynSize)...)
-	n := uint64(len(tf.b) - at)
-	tf.u64("ph2", phFileSz, uint64(len(tf.b)-0x2000))
-	tf.u64("ph2", phMemSz, uint64(len(tf.b)-0x2000))
-	tf.u64("ph3", phOff, uint64(at))
-	tf.u64("ph3", phAddr, uint64(at))
-	tf.u64("ph3", phFileSz, n)
+	d = append(d, make([]byte, dynSize)...)
+	at := tf.grow(d)
+	tf.u64("ph3", phOff, at)
+	tf.u64("ph3", phAddr, at)
+	tf.u64("ph3", phFileSz, uint64(len(d)))
 	if _, err := tf.read(); err == nil || !strings.Contains(err.Error(), "more than 1024 DT_NEEDED") {
 		t.Errorf("error %v", err)
 	}
@@ -262,6 +304,116 @@ func TestTruncated(t *testing.T) {
 			t.Fatalf("%d bytes of %d were accepted with a wrong size", n, len(whole.b))
 		}
 	}
+}
+
+// sparse is a file of which only the beginning is not zero.
+type sparse struct {
+	begin []byte
+	size  int64
+	most  int // the largest piece that was asked for
+}
+
+func (s *sparse) ReadAt(b []byte, at int64) (int, error) {
+	s.most = max(s.most, len(b))
+	clear(b)
+	if at < int64(len(s.begin)) {
+		copy(b, s.begin[at:])
+	}
+	return len(b), nil
+}
+
+// TestHuge: files that really have the bytes that they claim to have are refused before
+// those are read, when they are too many.
+func TestHuge(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		do   func(*testFile)
+		want string
+	}{
+		{"image", func(f *testFile) {
+			f.u64("ph2", phFileSz, MaxImageBytes)
+			f.u64("ph2", phMemSz, MaxImageBytes)
+		}, "segment 2: L-SEG-SIZE: loadable segments of more than 536870912 bytes"},
+		{"code", func(f *testFile) {
+			f.u64("ph1", phFileSz, MaxTextBytes+1)
+			f.u64("ph1", phMemSz, MaxTextBytes+1)
+		}, "segment 1: L-SEG-SIZE: 268435457 bytes of code"},
+		{"notes", func(f *testFile) { f.u64("ph7", phFileSz, MaxNoteBytes+1) }, "L-NOTE: 1048577 bytes of notes"},
+		{"dynamic section", func(f *testFile) {
+			f.u64("ph2", phFileSz, 2<<20)
+			f.u64("ph2", phMemSz, 2<<20)
+			f.u64("ph3", phFileSz, MaxDynamic*dynSize+1)
+		}, "dynamic section: L-DYN: 1048577 bytes, at most 1048576 are read"},
+	} {
+		f := newTestFile()
+		c.do(f)
+		s := &sparse{begin: f.b, size: 4 << 30}
+		_, err := ReadELF(s, s.size, "test.so")
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v\nwant %s", c.name, err, c.want)
+		}
+		if s.most > 4<<20 {
+			t.Errorf("%s: %d bytes were read in one piece before it was refused", c.name, s.most)
+		}
+	}
+}
+
+// TestHostileValues puts extreme numbers into every field of the headers and tables: as
+// counts, offsets, sizes and indices. A refusal names the file, the place and the rule; what
+// is accepted can be used. Neither takes more memory than a small multiple of the file.
+func TestHostileValues(t *testing.T) {
+	good := newTestFile()
+	var words []int
+	for at := 0; at < good.at["text"]; at += 4 {
+		if at < good.at["strtab"]+good.strLen() {
+			words = append(words, at)
+		}
+	}
+	for at := good.at["dynamic"]; at < good.at["dynamic"]+0x300; at += 4 {
+		words = append(words, at)
+	}
+	refused, accepted := 0, 0
+	try := func(b []byte, at int) {
+		f, err := ReadELF(bytes.NewReader(b), int64(len(b)), "test.so")
+		if err == nil {
+			accepted++
+			touch(f)
+			return
+		}
+		refused++
+		var e *FormatError
+		if !errors.As(err, &e) || e.File != "test.so" || e.Where == "" || e.Rule == "" || e.Detail == "" {
+			t.Errorf("word at %#x: %v", at, err)
+		}
+		if len(err.Error()) > 1000 {
+			t.Errorf("word at %#x: a message of %d bytes", at, len(err.Error()))
+		}
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for _, at := range words {
+		for _, v := range []uint64{
+			0, 1, 2, 7, 0xff, 0xffff, 0x7fffffff, 0x80000000, 0xfffffff8, 0xffffffff, 0x100000000,
+			0x2000, uint64(len(good.b)), 1 << 62, 1 << 63, ^uint64(7), ^uint64(0),
+		} {
+			b := bytes.Clone(good.b)
+			le.PutUint32(b[at:], uint32(v))
+			try(b, at)
+			if at%8 == 0 {
+				b := bytes.Clone(good.b)
+				le.PutUint64(b[at:], v)
+				try(b, at)
+			}
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if each := (after.TotalAlloc - before.TotalAlloc) / uint64(refused+accepted); each > 256<<10 {
+		t.Errorf("%d bytes were allocated for a file of %d", each, len(good.b))
+	}
+	if refused < 1000 || accepted < 1000 {
+		t.Errorf("%d refused, %d accepted: the test has lost its file", refused, accepted)
+	}
+	t.Logf("%d refused, %d accepted", refused, accepted)
 }
 
 type failing struct{ io.ReaderAt }
@@ -401,6 +553,49 @@ func touch(f *File) {
 	n := 0
 	d.EachRelr(func(uint64) bool { n++; return n < 1<<20 })
 	d.Nearest(f.Entry, SymNone)
+}
+
+// FuzzTables puts any bytes in the place of one table of a sound file: the hash tables,
+// the versions, the relocations, the strings. What a look-up finds has the name that was
+// asked for, and is a definition.
+func FuzzTables(f *testing.F) {
+	tables := []string{"gnuhash", "hash", "versym", "verneed", "verdef", "symtab", "strtab", "rela", "jmprel", "relr", "dynamic", "note"}
+	good := newTestFile()
+	for i, name := range tables {
+		at := good.at[name]
+		f.Add(byte(i), bytes.Clone(good.b[at:at+16]))
+		f.Add(byte(i), []byte{0xff, 0xff, 0xff, 0xff})
+	}
+	f.Fuzz(func(t *testing.T, which byte, b []byte) {
+		tf := newTestFile()
+		at := tf.at[tables[int(which)%len(tables)]]
+		copy(tf.b[at:], b)
+		file, err := tf.read()
+		if err != nil {
+			return
+		}
+		touch(file)
+		d := file.Dynamic
+		if d == nil {
+			return
+		}
+		work := int64(1 << 20)
+		for _, name := range []string{"alpha", "beta", "gamma", "hidden", "needed_fn", ""} {
+			for _, want := range []Want{{}, {Newest: true}, {Version: NewVersion("T_1")}, {Version: &Version{Name: "T_2", Hash: sysvHashOf("T_2")}}} {
+				h := HashOf(name)
+				i, s, ok := d.Lookup(&h, want, &work)
+				if !ok {
+					continue
+				}
+				if again, in := d.Symbol(i); !in || again != s {
+					t.Errorf("%s: symbol %d is not that of the table", name, i)
+				}
+				if d.Name(s) != name || s.Section == ShnUndef || s.Bind() == BindLocal || s.Visibility() == VisHidden {
+					t.Errorf("%s: found %q: %+v", name, d.Name(s), s)
+				}
+			}
+		}
+	})
 }
 
 func FuzzReadELF(f *testing.F) {

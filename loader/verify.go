@@ -209,9 +209,12 @@ func (in *reader) sections(h *header) ([]section, error) {
 	for i := range list {
 		off := uint64(le.Uint32(raw[i*shdrSize:]))
 		if off < uint64(len(names)) {
-			if n := bytes.IndexByte(names[off:], 0); n >= 0 {
-				list[i].name = string(names[off : off+uint64(min(n, 256))])
+			// The names of a table can overlap: no more is looked at than is kept.
+			name := names[off:min(off+256, uint64(len(names)))]
+			if n := bytes.IndexByte(name, 0); n >= 0 {
+				name = name[:n]
 			}
+			list[i].name = string(name)
 		}
 	}
 	return list, nil

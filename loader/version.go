@@ -56,12 +56,8 @@ func (in *reader) dynVersions(d *Dynamic, value map[uint64]uint64) error {
 		d.versions[index] = version{v, defined}
 		return nil
 	}
-	str := func(off uint32, what string) (string, error) {
-		s, ok := d.String(uint64(off))
-		if !ok {
-			return "", in.fail(RuleDynString, where, "%s: string offset %#x is beyond the string table", what, off)
-		}
-		return s, nil
+	str := func(off uint32, limit int, what string) (string, error) {
+		return in.dynString(d, uint64(off), limit, where, what)
 	}
 	total := 0
 	count := func(what string) error {
@@ -75,8 +71,9 @@ func (in *reader) dynVersions(d *Dynamic, value map[uint64]uint64) error {
 		if !ok {
 			return in.fail(RuleDynRange, where, "DT_VERDEF %#x is not inside the file part of a segment", at)
 		}
+		d.defined = map[string]struct{}{}
 		err := in.verdefs(b, value[dtVerDefNum], count, func(index, flags uint16, hash uint32, nameOff uint32) error {
-			name, err := str(nameOff, "DT_VERDEF")
+			name, err := str(nameOff, MaxVersionName, "DT_VERDEF")
 			if err != nil {
 				return err
 			}
@@ -84,6 +81,7 @@ func (in *reader) dynVersions(d *Dynamic, value map[uint64]uint64) error {
 				return nil
 			}
 			d.Verdef = append(d.Verdef, name)
+			d.defined[name] = struct{}{}
 			return set(index, &Version{Name: name, Hash: sysvHashOf(name)}, true)
 		})
 		if err != nil {
@@ -139,7 +137,7 @@ func (in *reader) verdefs(b []byte, n uint64, count func(string) error, def func
 }
 
 func (in *reader) verneeds(d *Dynamic, b []byte, n uint64, count func(string) error,
-	str func(uint32, string) (string, error), set func(uint16, *Version, bool) error) error {
+	str func(uint32, int, string) (string, error), set func(uint16, *Version, bool) error) error {
 	const where, what = "version tables", "DT_VERNEED"
 	for i := uint64(0); i < n; i++ {
 		if err := count(what); err != nil {
@@ -152,7 +150,7 @@ func (in *reader) verneeds(d *Dynamic, b []byte, n uint64, count func(string) er
 			return in.fail(RuleVersion, where, "%s: entry %d has version %d, want 1", what, i, v)
 		}
 		cnt := int(le.Uint16(b[2:]))
-		file, err := str(le.Uint32(b[4:]), what)
+		file, err := str(le.Uint32(b[4:]), MaxFileName, what)
 		if err != nil {
 			return err
 		}
@@ -167,7 +165,7 @@ func (in *reader) verneeds(d *Dynamic, b []byte, n uint64, count func(string) er
 				return in.fail(RuleVersion, where, "%s: version %d of entry %d is beyond the segment", what, j, i)
 			}
 			a = a[aux:]
-			name, err := str(le.Uint32(a[8:]), what)
+			name, err := str(le.Uint32(a[8:]), MaxVersionName, what)
 			if err != nil {
 				return err
 			}
@@ -234,10 +232,6 @@ func (d *Dynamic) SymbolVersion(i uint32) (v *Version, preferred bool) {
 
 // DefinesVersion tells whether the object defines a version of that name.
 func (d *Dynamic) DefinesVersion(name string) bool {
-	for _, v := range d.Verdef {
-		if v == name {
-			return true
-		}
-	}
-	return false
+	_, ok := d.defined[name]
+	return ok
 }
