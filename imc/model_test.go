@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"testing"
 	"time"
 
@@ -25,6 +26,7 @@ type (
 	mAddress struct {
 		accepts, connects int
 		line              []*mEnd // the accepting sides of connections, and what they were told first
+		ghosts            int     // connections of those who were killed while they connected, or not
 	}
 	mEnd struct {
 		kind Kind
@@ -38,6 +40,7 @@ type (
 		id    uint32
 		size  int
 		descs []mRef
+		maybe bool // who sent it was killed while it was sent, or before
 	}
 	// mRef is one reference to one of the above; to nothing: Invalid.
 	mRef struct {
@@ -228,8 +231,24 @@ func (w *world) sent(err error, e *mEnd, m mMessage) {
 	}
 }
 
+// certain tells whether there is a message to be received, or the end.
+func (e *mEnd) certain() bool {
+	if e.peer.refs == 0 {
+		return true
+	}
+	for _, m := range e.rx {
+		if !m.maybe {
+			return true
+		}
+	}
+	return false
+}
+
 // received compares what a receive gave with the model.
 func (w *world) received(m Message, err error, e *mEnd) {
+	for len(e.rx) > 0 && e.rx[0].maybe && (err != nil || le.Uint32(m.Data) != e.rx[0].id) {
+		e.rx = e.rx[1:] // it was not sent
+	}
 	switch {
 	case len(e.rx) > 0:
 		w.check(err)
@@ -352,7 +371,7 @@ func (w *world) actions() map[string]func(*rapid.T) {
 			for range rapid.SampledFrom([]int{1, 1, 3, 40}).Draw(w.t, "times") {
 				var m Message
 				var err error
-				if len(e.rx) > 0 || e.peer.refs == 0 {
+				if e.certain() {
 					// It may be on its way into the kernel.
 					m, err = s.Receive(w.ctx())
 				} else {
@@ -379,38 +398,26 @@ func (w *world) actions() map[string]func(*rapid.T) {
 		"accept": func() {
 			_, h := w.pick("endpoint", func(r mRef) bool { return r.accept })
 			acc, a := h.d.(*AcceptEndpoint), h.ref.address
-			var s *ConnectedSocket
-			var err error
-			if len(a.line) > 0 || a.connects == 0 {
-				s, err = acc.Accept(w.ctx())
-			} else {
-				s, err = acc.TryAccept()
-			}
-			switch {
-			case len(a.line) > 0:
-				w.check(err)
-			case a.connects == 0:
-				if !errors.Is(err, unix.EPIPE) {
-					w.t.Fatal("want EPIPE, got ", err)
+			for {
+				var s *ConnectedSocket
+				var err error
+				if len(a.line) > 0 || a.connects == 0 {
+					s, err = acc.Accept(w.ctx())
+				} else {
+					s, err = acc.TryAccept()
 				}
-				return
-			default:
-				if !errors.Is(err, unix.EAGAIN) {
-					w.t.Fatal("want EAGAIN, got ", err)
+				if err != nil {
+					w.nobody(err, a)
+					return
 				}
-				return
-			}
-			m, err := s.Receive(w.ctx())
-			w.check(err)
-			for i, e := range a.line {
-				if e.rx[0].id == le.Uint32(m.Data) {
-					a.line = append(a.line[:i:i], a.line[i+1:]...)
+				m, err := s.Receive(w.ctx())
+				if e := w.accepted(m, err, a); e != nil {
 					w.received(m, nil, e)
 					w.add(s, mRef{end: e})
 					return
 				}
+				w.check(s.Close())
 			}
-			w.t.Fatal("accepted a connection that nobody made")
 		},
 		"dup": func() {
 			_, h := w.pick("handle", func(r mRef) bool { return true })
@@ -533,7 +540,7 @@ func (w *world) actions() map[string]func(*rapid.T) {
 			a, i := w.agentWith(isSocket)
 			e := a.held[i].end
 			how := "try "
-			if len(e.rx) > 0 || e.peer.refs == 0 {
+			if e.certain() {
 				how = "receive "
 			}
 			m := a.tell(w, fmt.Sprint(how, i))
@@ -546,24 +553,100 @@ func (w *world) actions() map[string]func(*rapid.T) {
 			}
 			w.received(m, err, e)
 		},
+		"agent: endpoints": func() {
+			a := w.agent()
+			m := a.tell(w, fmt.Sprint("make ", rapid.IntRange(0, 1).Draw(w.t, "transport")))
+			if len(m.Descs) != 1 || m.Descs[0].Kind() != KindConnectEndpoint {
+				w.t.Fatal("the agent made ", string(m.Data), m.Descs)
+			}
+			addr := &mAddress{accepts: 1, connects: 1}
+			w.add(m.Descs[0], mRef{address: addr})
+			a.held = append(a.held, mRef{address: addr, accept: true})
+		},
+		"agent: accept": func() {
+			a, i := w.agentWith(func(r mRef) bool { return r.accept })
+			addr := a.held[i].address
+			for {
+				how := "try-accept "
+				if len(addr.line) > 0 || addr.connects == 0 {
+					how = "accept "
+				}
+				m := a.tell(w, fmt.Sprint(how, i))
+				switch string(m.Data) {
+				case "again":
+					w.nobody(unix.EAGAIN, addr)
+					return
+				case "closed":
+					w.nobody(unix.EPIPE, addr)
+					return
+				}
+				var err error
+				if string(m.Data) == "end" {
+					err = io.EOF
+				}
+				if e := w.accepted(m, err, addr); e != nil {
+					w.received(m, nil, e)
+					a.held = append(a.held, mRef{end: e})
+					return
+				}
+				// The agent has it as its last, and closes it.
+				a.tell(w, fmt.Sprint("close ", len(a.held)))
+			}
+		},
 		"agent: kill": func() {
 			a := w.agent()
-			w.check(a.cmd.Process.Kill())
-			_ = a.cmd.Wait()
-			for _, r := range a.held {
-				r.drop()
+			if m := w.kill(a); len(m) > 0 {
+				w.t.Fatal("what a killed process had not said: ", m)
 			}
-			a.held = nil
-			_, err := a.ctl.Receive(w.ctx())
-			if err != io.EOF {
-				w.t.Fatal("the end of a killed process: ", err)
-			}
-			w.check(a.ctl.Close())
-			for i := range w.agents {
-				if w.agents[i] == a {
-					w.agents = append(w.agents[:i], w.agents[i+1:]...)
-					break
+		},
+		// Killed while it does something, or before, or after: nobody knows.
+		"agent: kill in the middle": func() {
+			a := w.agent()
+			what := rapid.SampledFrom([]string{"hold", "give", "close", "connect", "send", "receive", "make", "accept"}).Draw(w.t, "what")
+			at := func(ok func(mRef) bool) int {
+				b, i := w.agentWith(ok)
+				if b != a {
+					w.t.Skip("another agent")
 				}
+				return i
+			}
+			var descs []Desc
+			text := what
+			switch what {
+			case "hold":
+				_, h := w.pick("handle", func(r mRef) bool { return r.kind().Transferable() })
+				descs = []Desc{h.d}
+				if e := h.ref.end; e != nil {
+					e.hard, e.peer.hard = true, true
+				}
+			case "give":
+				text = fmt.Sprint("give ", at(func(r mRef) bool { return r.kind().Transferable() }))
+			case "close":
+				text = fmt.Sprint("close ", at(func(mRef) bool { return true }))
+			case "connect":
+				i := at(func(r mRef) bool { return r.kind() == KindConnectEndpoint })
+				w.next++
+				text = fmt.Sprint("connect ", i, " ", w.next)
+				a.held[i].address.ghosts++
+			case "send":
+				i := at(isSocket)
+				w.next++
+				m := mMessage{id: w.next, size: w.size(), maybe: true}
+				text = fmt.Sprint("send ", i, " ", m.id, " ", m.size)
+				if to := a.held[i].end.peer; to.refs > 0 {
+					to.rx = append(to.rx, m)
+				}
+			case "receive":
+				// What it takes away is lost with it, and must be nobody else's.
+				i := at(func(r mRef) bool { return isSocket(r) && r.end.refs == 1 })
+				text = fmt.Sprint("try ", i)
+			case "accept":
+				text = fmt.Sprint("try-accept ", at(func(r mRef) bool { return r.accept }))
+			}
+			w.check(a.ctl.Send(w.ctx(), []byte(text), descs...))
+			time.Sleep(time.Duration(rapid.IntRange(0, 300).Draw(w.t, "µs")) * time.Microsecond)
+			for _, m := range w.kill(a) {
+				m.Close()
 			}
 		},
 	}
@@ -575,6 +658,64 @@ func (w *world) actions() map[string]func(*rapid.T) {
 		}
 	}
 	return out
+}
+
+// nobody checks the error of an accept.
+func (w *world) nobody(err error, a *mAddress) {
+	switch {
+	case len(a.line) > 0:
+		w.check(err)
+	case a.connects == 0:
+		if !errors.Is(err, unix.EPIPE) {
+			w.t.Fatal("want EPIPE, got ", err)
+		}
+	case !errors.Is(err, unix.EAGAIN):
+		w.t.Fatal("want EAGAIN, got ", err)
+	}
+	a.ghosts = 0 // there are none left in line
+}
+
+// accepted finds the connection that began with a message, or nothing if it is a ghost.
+func (w *world) accepted(m Message, err error, a *mAddress) *mEnd {
+	if err == nil {
+		for i, e := range a.line {
+			if e.rx[0].id == le.Uint32(m.Data) {
+				a.line = append(a.line[:i:i], a.line[i+1:]...)
+				return e
+			}
+		}
+	}
+	if a.ghosts == 0 || err != nil && err != io.EOF {
+		w.t.Fatal("accepted a connection that nobody made: ", err)
+	}
+	a.ghosts--
+	return nil
+}
+
+// kill ends an agent, and returns what it had said and nobody heard.
+func (w *world) kill(a *modelAgent) (said []Message) {
+	w.check(a.cmd.Process.Kill())
+	_ = a.cmd.Wait()
+	for _, r := range a.held {
+		r.drop()
+	}
+	a.held = nil
+	for {
+		m, err := a.ctl.Receive(w.ctx())
+		if err == io.EOF {
+			break
+		}
+		w.check(err)
+		said = append(said, m)
+	}
+	w.check(a.ctl.Close())
+	for i := range w.agents {
+		if w.agents[i] == a {
+			w.agents = append(w.agents[:i], w.agents[i+1:]...)
+			break
+		}
+	}
+	return said
 }
 
 // connected puts a connection that says who it is into the line.
@@ -687,6 +828,32 @@ func childAgent(f []*os.File) error {
 				held = append(held, s)
 			}
 			word(err)
+		case "make":
+			acc, c, err := []Transport{Memory, Kernel}[i].Endpoints()
+			if err != nil {
+				return err
+			}
+			held = append(held, acc)
+			descs = append(descs, c)
+		case "accept", "try-accept":
+			acc := held[i].(*AcceptEndpoint)
+			var s *ConnectedSocket
+			if verb == "accept" {
+				ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+				s, err = acc.Accept(ctx)
+				cancel()
+			} else {
+				s, err = acc.TryAccept()
+			}
+			if err == nil {
+				held = append(held, s)
+				var first Message
+				ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+				first, err = s.Receive(ctx)
+				cancel()
+				answer = first.Data
+			}
+			word(err)
 		case "send":
 			word(held[i].(Socket).TrySend(body(uint32(id), size)))
 		case "receive", "try":
@@ -711,7 +878,7 @@ func childAgent(f []*os.File) error {
 		case "give", "close":
 			_ = held[i].Close()
 			held = append(held[:i], held[i+1:]...)
-		case "receive", "try":
+		case "receive", "try", "make":
 			Message{Descs: descs}.Close()
 		}
 	}
@@ -731,10 +898,22 @@ func (w *world) end(t *testing.T, descriptors int) {
 	charged := func() int64 { bytes, descs := w.budget.Used(); return bytes + descs }
 	for descriptorsOf(t) > descriptors || charged() != 0 {
 		if time.Now().After(deadline) {
-			w.t.Fatalf("%d descriptors before, %d after; %d charged", descriptors, descriptorsOf(t), charged())
+			stacks := make([]byte, 1<<20)
+			stacks = stacks[:runtime.Stack(stacks, true)]
+			w.t.Fatalf("%d descriptors before, %d after; %d charged\n%v\n%s", descriptors, descriptorsOf(t), charged(), openFiles(), stacks)
 		}
 		time.Sleep(time.Millisecond)
 	}
+}
+
+// openFiles tells what the open descriptors are.
+func openFiles() (names []string) {
+	list, _ := os.ReadDir("/proc/self/fd")
+	for _, e := range list {
+		name, _ := os.Readlink("/proc/self/fd/" + e.Name())
+		names = append(names, e.Name()+" "+name)
+	}
+	return names
 }
 
 func TestModel(t *testing.T) {
@@ -747,6 +926,8 @@ func TestModel(t *testing.T) {
 			must(t, f.Value.Set(value))
 		}
 	}
+	// Go's own poller comes with the first timer, and stays.
+	time.Sleep(time.Millisecond)
 	if soak := soakTime(t); soak > 0 {
 		for end := time.Now().Add(soak); time.Now().Before(end) && !t.Failed(); {
 			rapid.Check(t, func(rt *rapid.T) { model(t, rt) })
