@@ -348,7 +348,7 @@ func (c *ConnectEndpoint) connectKernel(done <-chan struct{}, mode connectMode) 
 		req := sending{pieces: [2][]byte{[]byte(word)}, oob: unix.UnixRights(theirs)}
 		err = k.do(&c.handle, done, mode == connectTry, true, &req)
 		_ = unix.Close(theirs)
-		conn := newKfd(mine)
+		conn := newKfd(mine).markAlone()
 		if err == nil && mode == connectWait {
 			err = awaitAnswer(conn, done)
 		}

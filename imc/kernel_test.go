@@ -10,46 +10,92 @@ import (
 )
 
 // A socket that is given away while somebody waits in it has no time limit for those
-// who get it, and who waits is not left waiting for ever.
+// who get it, and who waits is not left waiting for ever. Before that it has one, unless
+// it came from somebody who may have it too.
 func TestShareWhileReceiving(t *testing.T) {
 	ctx := within(t)
-	for range 20 {
-		x, y, err := Kernel.DataPair()
+	connected := func() (client, server *ConnectedSocket) {
+		acc, c, err := Kernel.Endpoints()
 		must(t, err)
-		// Have it learn that receiving waits.
-		for range 3 {
-			time.AfterFunc(time.Millisecond, func() { _ = y.Send(ctx, []byte("x")) })
-			_, err := x.Receive(ctx)
+		client, server = connection(t, acc, c)
+		must(t, acc.Close())
+		must(t, c.Close())
+		return client, server
+	}
+	for name, w := range map[string]struct {
+		alone bool
+		make  func() (x, y Socket)
+	}{
+		"a pair": {true, func() (x, y Socket) {
+			a, b, err := Kernel.DataPair()
 			must(t, err)
-		}
-		ended := make(chan error, 4)
-		for range 4 {
-			go func() {
-				_, err := x.Receive(ctx)
-				ended <- err
-			}()
-		}
-		time.Sleep(time.Millisecond)
-		f, err := x.File()
-		must(t, err)
-		raw, err := f.SyscallConn()
-		must(t, err)
-		must(t, raw.Control(func(fd uintptr) {
-			if tv, err := unix.GetsockoptTimeval(int(fd), unix.SOL_SOCKET, unix.SO_RCVTIMEO); err != nil || tv.Nano() != 0 {
-				t.Errorf("a time limit of %v, %v", tv, err)
+			return a, b
+		}},
+		"who accepted":  {false, func() (x, y Socket) { a, b := connected(); return b, a }},
+		"who connected": {true, func() (x, y Socket) { a, b := connected(); return a, b }},
+		"what stays of a pair that moves": {true, func() (x, y Socket) {
+			a, b := moved.data(t)
+			return a, b
+		}},
+		"what somebody sent": {false, func() (x, y Socket) {
+			a, b := moved.data(t)
+			return b, a
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range 10 {
+				x, y := w.make()
+				limit := func(fd int) int64 {
+					tv, err := unix.GetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO)
+					must(t, err)
+					return tv.Nano()
+				}
+				// Have it learn that receiving waits.
+				set := false
+				for i := 0; i < 3 || w.alone && !set && i < 1000; i++ {
+					time.AfterFunc(time.Millisecond, func() { _ = y.Send(ctx, []byte("x")) })
+					_, err := x.Receive(ctx)
+					must(t, err)
+					set = limit(x.core().e.k.fd) != 0
+				}
+				if set != w.alone {
+					t.Errorf("it has a time limit: %v", set)
+				}
+				ended := make(chan error, 4)
+				for range 4 {
+					go func() {
+						_, err := x.Receive(ctx)
+						ended <- err
+					}()
+				}
+				time.Sleep(time.Millisecond)
+				f, err := x.(filer).File()
+				must(t, err)
+				raw, err := f.SyscallConn()
+				must(t, err)
+				must(t, raw.Control(func(fd uintptr) {
+					if n := limit(int(fd)); n != 0 {
+						t.Errorf("a time limit of %d ns", n)
+					}
+				}))
+				must(t, x.Close())
+				for range 4 {
+					want(t, <-ended, unix.EBADF)
+				}
+				var z Socket
+				if x.Kind() == KindDataSocket {
+					z, err = NewDataSocket(f)
+				} else {
+					z, err = NewConnectedSocket(f)
+				}
+				must(t, err)
+				exchange(t, y, z, "still works")
+				must(t, y.Close())
+				_, err = z.Receive(ctx)
+				want(t, err, io.EOF)
+				must(t, z.Close())
 			}
-		}))
-		must(t, x.Close())
-		for range 4 {
-			want(t, <-ended, unix.EBADF)
-		}
-		z, err := NewDataSocket(f)
-		must(t, err)
-		exchange(t, y, z, "still works")
-		must(t, y.Close())
-		_, err = z.Receive(ctx)
-		want(t, err, io.EOF)
-		must(t, z.Close())
+		})
 	}
 }
 

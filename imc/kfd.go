@@ -20,7 +20,7 @@ type kfd struct {
 	watchers   watchList
 	answer     atomic.Uint32 // controlAccepted or controlRefused, once a packet said so
 	empty      atomic.Uint32 // not 0: the last receiver found nothing; counts since then
-	alone      atomic.Bool   // nobody else holds the socket, and it has a time limit
+	holders    atomic.Uint32 // who else may hold the socket; changes with mu
 	lingering  atomic.Int32  // calls that wait in the kernel with that limit
 	registered bool
 	sink       func(hungUp bool) // is told of every event, without locks held
@@ -146,7 +146,7 @@ func (k *kfd) do(h *handle, done <-chan struct{}, nonblock, out bool, a attempt)
 	// The answer of a process that is awake comes within microseconds; a wait in
 	// poll(2) is then cheaper than one through the scheduler. Who had to wait the last
 	// time need not try first.
-	if l, ok := a.(lingerer); ok && !nonblock && k.alone.Load() {
+	if l, ok := a.(lingerer); ok && !nonblock && k.empty.Load() != 0 && k.limited() {
 		if err := k.linger(h, done, l); err != errAgain {
 			return err
 		}
@@ -221,24 +221,55 @@ func isShortage(err error) bool {
 
 // A socket that nobody else holds may have a time limit for receiving, and then
 // waiting and receiving are one call. Where others hold it too, the limit would surprise
-// them: a program that receives blockingly would get EAGAIN.
+// them: a program that receives blockingly would get EAGAIN; and who is hostile could
+// take the limit away, and have us wait for ever. So it is for sockets that were made
+// here and not given away, not for what was received: a connection that was accepted
+// may still be held by who made it.
 type lingerer interface{ linger(k *kfd) error }
+
+// holders of a socket
+const (
+	others  uint32 = iota // there may be some
+	alone                 // there are none
+	limited               // and it has a time limit
+)
 
 // lingerTime is the time limit; the kernel makes it a few milliseconds.
 const lingerTime = time.Millisecond
 
 // markAlone is for a new socket whose number is known to nobody.
 func (k *kfd) markAlone() *kfd {
-	tv := unix.NsecToTimeval(int64(lingerTime))
-	if unix.SetsockoptTimeval(k.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv) == nil {
-		k.alone.Store(true)
-	}
+	k.holders.Store(alone)
 	return k
+}
+
+// limited tells whether the socket has the time limit; it gets it if it may.
+func (k *kfd) limited() bool {
+	switch k.holders.Load() {
+	case others:
+		return false
+	case limited:
+		return true
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.holders.Load() != alone {
+		return k.holders.Load() == limited
+	}
+	tv := unix.NsecToTimeval(int64(lingerTime))
+	if unix.SetsockoptTimeval(k.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv) != nil {
+		return false
+	}
+	k.holders.Store(limited)
+	return true
 }
 
 // share is called before the socket is given to others.
 func (k *kfd) share() {
-	if !k.alone.Swap(false) {
+	k.mu.Lock()
+	before := k.holders.Swap(others)
+	k.mu.Unlock()
+	if before != limited {
 		return
 	}
 	// Who waits now would wait for ever without the limit.
@@ -250,21 +281,19 @@ func (k *kfd) share() {
 
 // linger is EAGAIN if nothing came, and nothing may be expected soon.
 func (k *kfd) linger(h *handle, done <-chan struct{}, l lingerer) error {
-	if k.empty.Load() == 0 || glances.Add(1) > int32(runtime.GOMAXPROCS(0)) {
-		if k.empty.Load() != 0 {
-			glances.Add(-1)
-		}
+	if glances.Add(1) > int32(runtime.GOMAXPROCS(0)) {
+		glances.Add(-1)
 		return errAgain
 	}
 	defer glances.Add(-1)
 	for end := time.Now().Add(glanceTimes * glanceTime); ; {
 		k.lingering.Add(1)
 		err := error(errAgain)
-		if k.alone.Load() {
+		if k.holders.Load() == limited {
 			err = l.linger(k)
 		}
 		k.lingering.Add(-1)
-		if err != errAgain || !k.alone.Load() || h != nil && h.closed.Load() || done != nil && expired(done) || time.Now().After(end) {
+		if err != errAgain || k.holders.Load() != limited || h != nil && h.closed.Load() || done != nil && expired(done) || time.Now().After(end) {
 			return err
 		}
 	}

@@ -25,14 +25,26 @@ var lines = []bench.Line{
 	{Name: "a round trip of 64 bytes, in the process", Target: "", Start: []func() (*bench.Contestant, error){pingMemory, pingChannel}},
 	{Name: "a call of 64 bytes, in the process", Target: "≤ 1 µs", Start: []func() (*bench.Contestant, error){callMemory, rpcMemory, grpcMemory}},
 	{Name: "a call of 64 bytes that can be cancelled, in the process", Target: "≤ 1 µs", Start: []func() (*bench.Contestant, error){callCancellable, grpcCancellable}},
-	{Name: "a round trip of 64 bytes, to another process", Target: "≤ 1.3 times the raw one", Start: []func() (*bench.Contestant, error){pingKernel(small), pingRaw(small)}},
-	{Name: "a round trip of 64 KiB, to another process", Target: "", Start: []func() (*bench.Contestant, error){pingKernel(large), pingRaw(large)}},
+	{Name: "a round trip of 64 bytes, to another process", Target: "≤ 1.3 times the raw one", Start: []func() (*bench.Contestant, error){pingConnection(small), pingRaw(small)}},
+	{Name: "the same on a data socket that was given to it", Target: "", Start: []func() (*bench.Contestant, error){pingKernel(small), pingRaw(small)}},
+	{Name: "a round trip of 64 KiB, to another process", Target: "", Start: []func() (*bench.Contestant, error){pingConnection(large), pingRaw(large)}},
 	{Name: "a call of 64 bytes, to another process", Target: "", Start: []func() (*bench.Contestant, error){callKernel, rpcKernel, grpcKernel}},
 }
 
 var children = map[string]func(f *os.File) error{
 	"ping": func(f *os.File) error {
 		s, err := imc.NewDataSocket(f)
+		if err != nil {
+			return err
+		}
+		return echo(s)
+	},
+	"connection": func(f *os.File) error {
+		acc, err := imc.NewAcceptEndpoint(f)
+		if err != nil {
+			return err
+		}
+		s, err := acc.Accept(ctx)
 		if err != nil {
 			return err
 		}
@@ -321,6 +333,30 @@ func pingKernel(size int) func() (*bench.Contestant, error) {
 		}
 		_ = y.Close()
 		cmd, err := bench.Spawn("ping", f)
+		if err != nil {
+			return nil, err
+		}
+		return &bench.Contestant{Name: "imc", PID: cmd.Process.Pid, Close: func() { x.Close(); _ = cmd.Wait() }, Run: ping(x, size)}, nil
+	}
+}
+
+func pingConnection(size int) func() (*bench.Contestant, error) {
+	return func() (*bench.Contestant, error) {
+		acc, c, err := imc.Kernel.Endpoints()
+		if err != nil {
+			return nil, err
+		}
+		defer c.Close()
+		f, err := acc.File()
+		if err != nil {
+			return nil, err
+		}
+		_ = acc.Close()
+		cmd, err := bench.Spawn("connection", f)
+		if err != nil {
+			return nil, err
+		}
+		x, err := c.Connect(ctx)
 		if err != nil {
 			return nil, err
 		}
