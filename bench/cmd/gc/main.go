@@ -1,6 +1,7 @@
 // Command gc measures whether anybody waits for guests: what a garbage collection and a
 // timer take while every processor runs a loop, of Go code, or of C code in a halite
-// domain. Both kinds take turns; the quantiles are printed as a Markdown table.
+// domain, and how soon a guest in a loop is stopped when its context ends. All kinds take
+// turns; the quantiles are printed as Markdown tables.
 //
 //	make sysroot
 //	cd bench && CGO_ENABLED=0 go run ./cmd/gc -write ../docs/performance.md
@@ -77,10 +78,16 @@ func run(w io.Writer, rounds, samples int) error {
 	c := halite.Config{Program: so, Libraries: []string{filepath.Join(sysroot, "lib")}}
 	list := []*loop{{name: "nothing", start: func() (func() error, error) { return func() error { return nil }, nil }},
 		{name: "Go", start: spinGo}, {name: "guests", start: func() (func() error, error) { return spinGuests(c) }}}
+	ends := []*end{{name: "one processor idle"}, {name: "all processors busy with loops of Go", busy: true}}
 	heap := ballast()
 	for range rounds {
 		for _, l := range list {
 			if err := l.measure(samples); err != nil {
+				return err
+			}
+		}
+		for _, e := range ends {
+			if err := e.measure(c, samples/5); err != nil {
 				return err
 			}
 		}
@@ -91,6 +98,52 @@ func run(w io.Writer, rounds, samples int) error {
 	fmt.Fprintf(w, "| loops of | runtime.GC, median | 99 %% | a timer is late by, median | 99 %% |\n|---|---:|---:|---:|---:|\n")
 	for _, l := range list {
 		fmt.Fprintf(w, "| %s | %s | %s | %s | %s |\n", l.name, quantile(l.gc, .5), quantile(l.gc, .99), quantile(l.timers, .5), quantile(l.timers, .99))
+	}
+	fmt.Fprintf(w, "\n| from the end of the context to the return of the call, with | median | 99 %% | samples |\n|---|---:|---:|---:|\n")
+	for _, e := range ends {
+		fmt.Fprintf(w, "| %s | %s | %s | %d |\n", e.name, quantile(e.took, .5), quantile(e.took, .99), len(e.took))
+	}
+	return nil
+}
+
+// end is how long the end of a guest in a loop takes.
+type end struct {
+	name string
+	busy bool
+	took []time.Duration
+}
+
+func (e *end) measure(c halite.Config, samples int) error {
+	if e.busy {
+		stop, err := spinGo()
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
+	for range samples {
+		lib, err := halite.Load(context.Background(), c)
+		if err != nil {
+			return err
+		}
+		spin, err := lib.Func("spin")
+		if err != nil {
+			lib.Close()
+			return err
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		var ended time.Time
+		time.AfterFunc(15*time.Millisecond, func() { ended = time.Now(); cancel() })
+		_, err = spin.Call(ctx)
+		if err != context.Canceled {
+			err = fmt.Errorf("a call whose context ended: %w", err)
+			lib.Close()
+			return err
+		}
+		e.took = append(e.took, time.Since(ended))
+		if err := lib.Close(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
