@@ -133,14 +133,21 @@ func (k *task) classicPlace(addr, length, prot, flags uint64, o *openFile, off i
 	if !o.readable() || shared && p&cage.ProtWrite != 0 && !o.writable() {
 		return 0, unix.EACCES
 	}
-	// The pages behind the end of the file can't be accessed.
 	at, err := k.classicFind(addr, n, cage.ProtNone, fixed)
-	if err != nil || there == 0 {
-		return at, err
-	}
-	if _, err := k.mapFile(o, uint32(at), there, p, cage.Fixed, off, shared); err != nil {
-		_ = k.p.dom.Cage().Unmap(uint32(at), n)
+	if err != nil {
 		return 0, err
+	}
+	c := k.p.dom.Cage()
+	if there > 0 {
+		if _, err := k.mapFile(o, uint32(at), there, p, cage.Fixed, off, shared); err != nil {
+			_ = c.Unmap(uint32(at), n)
+			return 0, err
+		}
+	}
+	// The pages behind the end of the file are taken, and nothing can be done with
+	// them. If another thread is faster, it has mapped something there itself.
+	if tail := uint32(uint64(at) + there); there < n && c.Unmap(tail, n-there) == nil {
+		_ = c.ReserveAt(tail, n-there)
 	}
 	return at, nil
 }
@@ -218,11 +225,45 @@ func classicMprotect(k *task, a *args) (int64, error) {
 	case prot&^(unix.PROT_READ|unix.PROT_WRITE) != 0, addr < uint64(k.p.classic.file.DynamicEnd):
 		return 0, unix.EACCES
 	}
-	err := k.p.dom.Cage().Protect(uint32(addr), n, cage.Prot(prot))
-	if errors.Is(err, cage.ErrNotMapped) {
+	if n == 0 {
+		return 0, nil
+	}
+	// What is behind the end of a file stays as it is.
+	c := k.p.dom.Cage()
+	at, end := addr, addr+n
+	var pieces [][2]uint64
+	for _, m := range c.Mappings() {
+		lo, hi := uint64(m.Offset), min(uint64(m.Offset)+m.Len, end)
+		if hi <= at {
+			continue
+		}
+		if lo > at {
+			break
+		}
+		if m.Kind != cage.KindReserved {
+			if last := len(pieces) - 1; last >= 0 && pieces[last][1] == at {
+				pieces[last][1] = hi
+			} else {
+				pieces = append(pieces, [2]uint64{at, hi})
+			}
+		}
+		if at = hi; at == end {
+			break
+		}
+	}
+	if at < end {
 		return 0, unix.EACCES
 	}
-	return 0, err
+	for _, piece := range pieces {
+		err := c.Protect(uint32(piece[0]), piece[1]-piece[0], cage.Prot(prot))
+		if errors.Is(err, cage.ErrNotMapped) {
+			return 0, unix.EACCES
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	return 0, nil
 }
 
 // classicListMappings copies as many entries as there is room for, and tells how

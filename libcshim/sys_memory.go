@@ -250,8 +250,8 @@ func (k *task) mapFile(o *openFile, addr uint32, n uint64, prot cage.Prot, mode 
 		if f := h.HostFile(); f != nil {
 			if shared && !o.writable() && !h.Guarded() {
 				// The kernel would let the guest make it writable later; a
-				// private mapping shows the same file and leaves it alone.
-				shared = false
+				// frozen view shows the same file and leaves it alone.
+				return c.MapFrozen(addr, n, prot, mode, f, off)
 			}
 			return c.MapFile(addr, n, prot, mode, f, off, shared)
 		}

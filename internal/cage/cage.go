@@ -222,10 +222,23 @@ func (c *Cage) Map(off uint32, n uint64, prot Prot, mode MapMode) (uint32, error
 // MapFile maps n bytes of f from fileOff: a private copy, or the file itself.
 // Bytes past its end are SIGBUS for the guest and ErrFault for safemem.
 func (c *Cage) MapFile(off uint32, n uint64, prot Prot, mode MapMode, f *os.File, fileOff int64, shared bool) (uint32, error) {
+	return c.mapView(off, n, prot, mode, f, fileOff, shared, false)
+}
+
+// MapFrozen maps n bytes of f from fileOff for reading: a private copy, so that the
+// file is safe whatever f may do, that Protect never makes writable.
+func (c *Cage) MapFrozen(off uint32, n uint64, prot Prot, mode MapMode, f *os.File, fileOff int64) (uint32, error) {
+	if prot&ProtWrite != 0 {
+		return 0, ErrFrozen
+	}
+	return c.mapView(off, n, prot, mode, f, fileOff, false, true)
+}
+
+func (c *Cage) mapView(off uint32, n uint64, prot Prot, mode MapMode, f *os.File, fileOff int64, shared, frozen bool) (uint32, error) {
 	if fileOff < 0 || fileOff%PageSize != 0 || n > Size || fileOff > 1<<62 {
 		return 0, ErrInvalid
 	}
-	e := interval{prot: prot, kind: KindFile, charged: prot&ProtWrite != 0, name: f.Name(), at: uint64(fileOff)}
+	e := interval{prot: prot, kind: KindFile, charged: prot&ProtWrite != 0, name: f.Name(), at: uint64(fileOff), frozen: frozen}
 	if shared {
 		o, err := objectOf(f)
 		if err != nil {
@@ -505,6 +518,11 @@ func (c *Cage) Protect(off uint32, n uint64, prot Prot) error {
 	}
 	memory := c.memory
 	if prot&ProtWrite != 0 {
+		for _, e := range c.maps.overlapping(start, end) {
+			if e.frozen {
+				return ErrFrozen
+			}
+		}
 		memory += end - start - c.maps.charged(start, end)
 		if memory > c.memory && !c.afford(memory) {
 			return ErrLimit

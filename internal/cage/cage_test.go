@@ -224,6 +224,33 @@ func TestFiles(t *testing.T) {
 	if err := c.Protect(at, PageSize, ProtRead|ProtWrite); !isErrno(err, syscall.EACCES) {
 		t.Errorf("making it writable: %v", err)
 	}
+	// Of a descriptor that may do more, a frozen view keeps to reading, in each part
+	// of it, and shows what others write.
+	if _, err := c.MapFrozen(0, PageSize, ProtRead|ProtWrite, Hint, f, 0); !isErrno(err, syscall.EACCES) {
+		t.Errorf("a frozen view that is writable: %v", err)
+	}
+	frozen, err := c.MapFrozen(0, 3*PageSize, ProtRead, Hint, f, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Protect(frozen+PageSize, PageSize, ProtNone); err != nil {
+		t.Error(err)
+	}
+	for i := range uint32(3) {
+		if err := c.Protect(frozen+i*PageSize, PageSize, ProtRead|ProtWrite); !isErrno(err, syscall.EACCES) {
+			t.Errorf("page %d of a frozen view becomes writable: %v", i, err)
+		}
+	}
+	*c.byteAt(shared + 2) = 'z'
+	if got := *c.byteAt(frozen + 2); got != 'z' {
+		t.Errorf("the frozen view shows %q", got)
+	}
+	if _, err := c.Map(frozen, PageSize, ProtRead, Fixed); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Protect(frozen, PageSize, ProtRead|ProtWrite); err != nil {
+		t.Errorf("what is mapped in a frozen view's place: %v", err)
+	}
 	c.check(t)
 	dir, err := os.Open(t.TempDir())
 	if err != nil {

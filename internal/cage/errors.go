@@ -32,6 +32,7 @@ var (
 	ErrNotMapped = &Error{"nothing is mapped there", syscall.ENOMEM}
 	ErrDynamic   = &Error{"a sandbox with dynamic code can not be copied", syscall.ENOSYS}
 	ErrShared    = &Error{"shared memory can not be part of a snapshot", syscall.ENOSYS}
+	ErrFrozen    = &Error{"a view of a file that is not to be written", syscall.EACCES}
 	ErrClosed    = &Error{"the sandbox is closed", syscall.ENOMEM}
 )
 

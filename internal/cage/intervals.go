@@ -63,6 +63,7 @@ type interval struct {
 	kind       Kind
 	charged    bool // text, or is or was writable: counts against MaxMemory
 	text       *Text
+	frozen     bool // Protect never makes it writable
 	name       string
 	// image is where in a Snapshot's file the contents begin that the pages have until
 	// they are written to; 0: they are zero, or the kind says what they are.

@@ -87,6 +87,13 @@ done:	xor	%edi, %edi
 function handler
 	mov	%edi, %ebx
 	mov	%rsp, shared+0x100(%r15)
+	mov	$shared+0x208, %edi
+	.bundle_lock
+	mov	%edi, %edi
+	lea	(%r15,%rdi), %rdi
+	stosl
+	.bundle_unlock
+	mov	%edi, shared+0x200(%r15)	# tells which way strings go
 	call_	slot_clear_flag
 	mov	%ebx, %eax
 	.bundle_lock
@@ -145,6 +152,111 @@ function jump
 	jmp	*%rdi
 	.bundle_unlock
 
+# The word at the stack pointer, by way of an address that is 4095 bytes above it.
+function top
+	push	$0x55
+	.bundle_lock
+	lea	4095(%rsp), %eax
+	mov	-4095(%r15,%rax), %eax
+	.bundle_unlock
+	pop	%rcx
+	ret_
+
+# Flags by way of ah.
+function flags
+	xor	%eax, %eax
+	sahf
+	mov	$-1, %eax
+	lahf
+	movzbl	%ah, %eax
+	ret_
+
+# Stores around the caches to 64 bytes at edi, with esi in all of them.
+function streams
+	movd	%esi, %mm0
+	punpckldq %mm0, %mm0
+	movd	%esi, %xmm0
+	pshufd	$0, %xmm0, %xmm0
+	.bundle_lock
+	mov	%edi, %edx
+	prefetchnta (%r15,%rdx)
+	.bundle_unlock
+	.bundle_lock
+	mov	%edi, %edx
+	movnti	%esi, (%r15,%rdx)
+	.bundle_unlock
+	.bundle_lock
+	mov	%edi, %edx
+	movnti	%esi, 4(%r15,%rdx)
+	.bundle_unlock
+	.bundle_lock
+	mov	%edi, %edx
+	movntq	%mm0, 8(%r15,%rdx)
+	.bundle_unlock
+	.bundle_lock
+	mov	%edi, %edx
+	movntps	%xmm0, 16(%r15,%rdx)
+	.bundle_unlock
+	.bundle_lock
+	mov	%edi, %edx
+	movntdq	%xmm0, 32(%r15,%rdx)
+	.bundle_unlock
+	mov	%esi, %eax
+	shl	$32, %rax
+	mov	%esi, %ecx
+	or	%rcx, %rax
+	.bundle_lock
+	mov	%edi, %edx
+	movnti	%rax, 48(%r15,%rdx)
+	.bundle_unlock
+	movnti	%rax, shared+0x240(%rip)
+	emms
+	mov	shared+0x244(%r15), %eax
+	ret_
+
+# control(mxcsr, fcw, call): both after a call, as mxcsr<<16 | fcw.
+function control
+	push	%rdi
+	push	%rsi
+	ldmxcsr	8(%rsp)
+	fldcw	(%rsp)
+	mov	%edx, %eax
+	.bundle_lock align_to_end
+	and	$-32, %eax
+	add	%r15, %rax
+	call	*%rax
+	.bundle_unlock
+	stmxcsr	8(%rsp)
+	fnstcw	(%rsp)
+	pop	%rax
+	movzwl	%ax, %eax
+	pop	%rcx
+	shl	$16, %rcx
+	or	%rcx, %rax
+	push	$0x1f80
+	ldmxcsr	(%rsp)
+	movl	$0x37f, (%rsp)
+	fldcw	(%rsp)
+	pop	%rcx
+	ret_
+
+# wake(futex, n): wakes until n threads have been woken, never more than that; the sum.
+function wake
+	mov	%edi, %r14d
+	mov	%esi, %ebx
+	xor	%edx, %edx
+	push	%rdx
+1:	mov	%r14d, %edi
+	mov	%ebx, %esi
+	call_	slot_futex_wake
+	add	%eax, (%rsp)
+	sub	%eax, %ebx
+	jle	2f
+	call_	0x10000+32*32
+	jmp	1b
+2:	pop	%rax
+	ret_
+
 # What the tests read: argument plus one; two counters of hooks.
 function increment
 	lea	1(%rdi), %eax
@@ -190,6 +302,53 @@ function spinner
 1:	cmpl	$0, shared+0x20(%r15)
 	je	1b
 	lock incl shared(%r15)
+	xor	%edi, %edi
+	call_	slot_thread_exit
+	hlt
+
+# A thread that adds to the word whose address is at shared+0x60 until the word at
+# shared+0x20 is not 0.
+function adder
+1:	.bundle_lock
+	mov	shared+0x60(%r15), %eax
+	lock incl (%r15,%rax)
+	.bundle_unlock
+	lock incl shared+0x64(%r15)
+	cmpl	$0, shared+0x20(%r15)
+	je	1b
+	jmp	ended
+
+# A thread that waits with the futex whose address lies on top of its stack.
+function waiter
+	.bundle_lock
+	mov	%edi, %edi
+	mov	(%r15,%rdi), %edi
+	.bundle_unlock
+	xor	%esi, %esi
+	xor	%edx, %edx
+	call_	0x10000+32*120
+	jmp	ended
+
+# A thread with a stack for exceptions, which begins at the address on top of its own
+# and has 0x400 bytes; it faults.
+function faulter
+	.bundle_lock
+	mov	%edi, %edi
+	mov	(%r15,%rdi), %edi
+	.bundle_unlock
+	mov	$0x400, %esi
+	call_	0x10000+32*88
+	ud2
+
+# The handler for it: the context's address goes into shared+0x180.
+function threadhandler
+	mov	%edi, shared+0x180(%r15)
+	call_	slot_clear_flag
+function ended
+	lock incl shared(%r15)
+	mov	$shared, %edi
+	mov	$100, %esi
+	call_	slot_futex_wake
 	xor	%edi, %edi
 	call_	slot_thread_exit
 	hlt
