@@ -6,9 +6,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/halite-run/halite/imc"
 	"github.com/halite-run/halite/internal/nexe"
 	"github.com/halite-run/halite/libcshim/namespace"
 )
@@ -41,6 +43,9 @@ func TestClassicNumbers(t *testing.T) {
 		s.call(33, 0, name, out)
 		s.peek(out, want)
 	}
+	processors, features := s.space(4), s.space(4)
+	s.call(33, 0, 1, processors)
+	s.call(33, 0, 0x10000, features)
 	s.fails(33, unix.EINVAL, 77, out)
 	s.fails(33, unix.EINVAL, 0xffffffff, out)
 	s.fails(33, unix.EFAULT, 2, 0)
@@ -52,6 +57,12 @@ func TestClassicNumbers(t *testing.T) {
 	s.call(85, 0, 0xfffffff0)
 	s.call(86, 0xfffffff0)
 	s.run()
+	if n := s.load32(processors); n < 1 || n > 1<<16 {
+		t.Errorf("%d processors", n)
+	}
+	if f := s.load32(features); f&3 != 3 || f&^7 != 0 {
+		t.Errorf("processor features %#x", f)
+	}
 }
 
 func TestClassicTime(t *testing.T) {
@@ -82,6 +93,52 @@ func TestClassicTime(t *testing.T) {
 	}
 }
 
+// TestClassicClocks: a sleep takes as long as it was to, work takes processor time, and
+// the time of day is that of the host.
+func TestClassicClocks(t *testing.T) {
+	s := newScript(t)
+	var before, after [4]uint64
+	for id := range before {
+		before[id], after[id] = s.space(16), s.space(16)
+		s.call(44, 0, uint64(id), before[id])
+	}
+	const pause = 30e6
+	s.call(42, 0, s.bytes(le.AppendUint32(le.AppendUint64(nil, 0), pause)), 0)
+	day := s.space(16)
+	s.call(40, 0, day)
+	start, end := s.space(16), s.space(16)
+	s.call(44, 0, 2, start)
+	// 16 MiB of zeroes
+	s.call(20, nexe.DataAddr+0x20000+16<<20, nexe.DataAddr+0x20000+16<<20)
+	s.call(20, nexe.DataAddr+0x20000, nexe.DataAddr+0x20000)
+	s.call(20, nexe.DataAddr+0x20000+16<<20, nexe.DataAddr+0x20000+16<<20)
+	s.call(44, 0, 2, end)
+	for id := range after {
+		s.call(44, 0, uint64(id), after[id])
+	}
+	first := time.Now()
+	s.run()
+	last := time.Now()
+	ns := func(at uint64) int64 { return int64(s.load64(at))*1e9 + int64(int32(s.load32(at+8))) }
+	if d := ns(after[1]) - ns(before[1]); d < pause {
+		t.Errorf("a sleep of %v took %v", time.Duration(pause), time.Duration(d))
+	}
+	for id := range before {
+		if ns(after[id]) <= ns(before[id]) {
+			t.Errorf("clock %d went from %d to %d", id, ns(before[id]), ns(after[id]))
+		}
+	}
+	if ns(before[3]) < ns(before[2]) {
+		t.Errorf("the thread's clock, %d, is behind the process's, %d", ns(before[3]), ns(before[2]))
+	}
+	if ns(end) <= ns(start) {
+		t.Errorf("work took %d ns", ns(end)-ns(start))
+	}
+	if us := int64(s.load64(day))*1e6 + int64(s.load32(day+8)); us < first.UnixMicro() || us > last.UnixMicro() {
+		t.Errorf("it is between %v and %v, not %v", first, last, time.UnixMicro(us))
+	}
+}
+
 func TestClassicRandom(t *testing.T) {
 	s := newScript(t)
 	buf := s.space(64)
@@ -89,7 +146,13 @@ func TestClassicRandom(t *testing.T) {
 	s.call(150, 0, buf, 0)
 	s.fails(150, unix.EFAULT, 0, 4)
 	s.fails(150, unix.EFAULT, 0xfffffff0, 32)
+	one, two := s.space(16), s.space(16)
+	s.call(150, 0, one, 16)
+	s.call(150, 0, two, 16)
 	s.run()
+	if bytes.Equal(s.memory(one, 16), s.memory(two, 16)) {
+		t.Error("the same bytes twice")
+	}
 	b := s.memory(buf, 64)
 	if bytes.Equal(b[:48], make([]byte, 48)) || !bytes.Equal(b[48:], make([]byte, 16)) {
 		t.Errorf("% x", b)
@@ -403,5 +466,35 @@ func TestClassicIMC(t *testing.T) {
 	s.run()
 	if b := s.memory(in, 8); string(b) != "message\x00" {
 		t.Errorf("%q", b)
+	}
+}
+
+// TestClassicDomains: two domains send each other messages through descriptors that
+// both were given.
+func TestClassicDomains(t *testing.T) {
+	a, b := imc.NewDataPair()
+	defer a.Close()
+	defer b.Close()
+	message := func(s *script, buf uint64, n uint32) uint64 { return s.u32(uint32(s.u32(uint32(buf), n)), 1, 0, 0, 0) }
+	ping, pong := newScript(t), newScript(t)
+	ping.cfg.Descriptors, pong.cfg.Descriptors = map[int]imc.Desc{10: a}, map[int]imc.Desc{10: b}
+	ping.call(63, 8, 10, message(ping, ping.str("question"), 8), 0)
+	answer, question := ping.space(16), pong.space(16)
+	ping.call(64, 6, 10, message(ping, answer, 16), 0)
+	pong.call(64, 8, 10, message(pong, question, 16), 0)
+	pong.call(63, 6, 10, message(pong, pong.str("answer"), 6), 0)
+	done := make(chan struct{})
+	pong.load()
+	go func() {
+		defer close(done)
+		if status, err := pong.p.Run(within(t, 30*time.Second)); err != nil || status.Status() != 0 {
+			t.Errorf("%v %v", status, err)
+		}
+	}()
+	ping.run()
+	<-done
+	pong.results()
+	if got := string(pong.memory(question, 8)) + " " + string(ping.memory(answer, 6)); got != "question answer" {
+		t.Errorf("%q", got)
 	}
 }

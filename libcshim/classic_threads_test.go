@@ -49,6 +49,59 @@ func TestClassicThreads(t *testing.T) {
 	}
 }
 
+// TestClassicThreadStack: whatever stack a thread is given, it starts with an aligned
+// one, not above what it was given and with at most 15 bytes lost.
+func TestClassicThreadStack(t *testing.T) {
+	s := newScript(t)
+	const top = driverShared - 0x800
+	for i := range uint64(33) {
+		s.call(80, 0, s.fns["thread"], top+i, driverShared, 0)
+		s.waitWord(uint32(i))
+		want := (top+i+8)&^15 - 8
+		s.peek(driverShared+0x80, uint32(want)) // rsp
+		s.peek(driverShared+0x90, uint32(want+8))
+		if want > top+i || top+i-want > 15 || (want+8)%16 != 0 {
+			t.Errorf("the test is wrong about %#x", top+i)
+		}
+	}
+	s.run()
+}
+
+// TestClassicLastThread: the program goes on when its first thread ends, and ends with
+// the last.
+func TestClassicLastThread(t *testing.T) {
+	s := newScript(t)
+	s.fn("poke", driverShared+0x60, driverShared+0x60, driverShared+0x70)
+	s.call(80, 0, s.fns["adder"], driverShared-0x800, driverShared, 0)
+	s.call(80, 0, s.fns["thread"], driverShared-0xa00, driverShared, 0)
+	s.waitWord(0)
+	s.fn("poke", driverShared+0x20, driverShared+0x20, 1)
+	s.any(81, driverShared+0x24)
+	s.load()
+	check(t, s.p.mem.Store32(driverShared+0x24, 5))
+	status, err := s.p.Run(within(t, 30*time.Second))
+	if err != nil || status.Status() != 0 {
+		t.Errorf("%v, %v", status, err)
+	}
+	if flag, n := s.load32(driverShared+0x24), s.load32(driverShared); flag != 0 || n != 2 {
+		t.Errorf("the first thread's flag is %d; %d others ended", flag, n)
+	}
+}
+
+// TestClassicExit: the low 8 bits of the status, whatever other threads do.
+func TestClassicExit(t *testing.T) {
+	for status, want := range map[uint64]int{0: 0, 1: 1, 123: 123, 0x1ff: 255, 0x100: 0} {
+		s := newScript(t)
+		s.call(80, 0, s.fns["spinner"], driverShared-0x800, driverShared, 0)
+		s.any(30, status)
+		s.load()
+		got, err := s.p.Run(within(t, 30*time.Second))
+		if err != nil || got.Status() != want || got.Signal != 0 {
+			t.Errorf("exit(%#x): %v, %v", status, got, err)
+		}
+	}
+}
+
 func TestClassicThreadLimit(t *testing.T) {
 	s := newScript(t)
 	s.cfg.MaxThreads = 3
@@ -91,6 +144,33 @@ func TestClassicFutex(t *testing.T) {
 	s.call(121, 0, 0, 1)
 	s.call(121, 0, 0xffffffff, 1)
 	s.call(121, 0, word, 0xffffffff)
+	s.run()
+}
+
+// TestClassicFutexWake: a wake wakes as many as it says, and those who wait for another
+// word not at all.
+func TestClassicFutexWake(t *testing.T) {
+	s := newScript(t)
+	const stack, one, two = driverShared - 0x800, driverShared + 0x70, driverShared + 0x74
+	start := func(i int, word uint64) {
+		top := uint64(stack - 0x100*i)
+		s.fn("poke", top, top, word)
+		s.call(80, 0, s.fns["waiter"], top-8, driverShared, 0)
+	}
+	for i := range 4 {
+		start(i, one)
+	}
+	start(4, two)
+	s.fn("wake", 2, one, 2)
+	s.waitWord(0)
+	s.fn("wake", 2, one, 2) // the two that are left
+	s.call(121, 0, one, 100)
+	s.fn("wake", 1, two, 1)
+	s.call(121, 0, two, 1)
+	s.call(121, 0, one, 0)
+	for i := range uint32(5) {
+		s.waitWord(i)
+	}
 	s.run()
 }
 
@@ -635,5 +715,41 @@ func TestClassicIRT(t *testing.T) {
 	s.run()
 	if b := s.memory(buf, 4); string(b) != "ello" && !bytes.Equal(b, []byte("ello")) {
 		t.Logf("buf holds %q", b)
+	}
+}
+
+// TestClassicIRTTables: interfaces of several versions have their functions in common.
+func TestClassicIRTTables(t *testing.T) {
+	s := newScript(t)
+	table := map[string]uint64{}
+	for name, size := range map[string]int{
+		"nacl-irt-memory-0.1": 12, "nacl-irt-memory-0.2": 16, "nacl-irt-memory-0.3": 12, "nacl-irt-fdio-0.1": 32, "nacl-irt-dev-fdio-0.3": 56,
+		"nacl-irt-filename-0.1": 8, "nacl-irt-dev-filename-0.3": 64, "nacl-irt-thread-0.1": 12, "nacl-irt-tls-0.1": 8,
+	} {
+		at := s.space(size)
+		s.add("query "+name, trampoline(irtQuerySlot), 0, equals(uint64(size)), []uint64{s.str(name), at, 1000})
+		table[name] = at
+	}
+	s.run()
+	get := func(name string, i int) uint32 { return s.load32(table["nacl-irt-"+name] + uint64(4*i)) }
+	for _, same := range [][2]uint32{
+		{get("memory-0.1", 0), get("memory-0.2", 0)}, {get("memory-0.1", 2), get("memory-0.2", 2)}, {get("memory-0.3", 0), get("memory-0.2", 1)},
+		{get("memory-0.3", 1), get("memory-0.2", 2)}, {get("memory-0.3", 2), get("memory-0.2", 3)}, {get("fdio-0.1", 3), get("dev-fdio-0.3", 3)},
+		{get("filename-0.1", 1), get("dev-filename-0.3", 1)},
+	} {
+		if same[0] != same[1] {
+			t.Errorf("%#x and %#x should be one", same[0], same[1])
+		}
+	}
+	if get("memory-0.1", 1) == get("memory-0.2", 1) {
+		t.Error("the first version's mmap knows of executable memory")
+	}
+	seen := map[uint32]bool{}
+	for i := range 16 {
+		at := get("dev-filename-0.3", i)
+		if at%32 != 0 || at < 0x10000 || at >= 0x20000 || seen[at] {
+			t.Errorf("function %d is at %#x", i, at)
+		}
+		seen[at] = true
 	}
 }

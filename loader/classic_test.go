@@ -44,6 +44,16 @@ func TestClassicLoad(t *testing.T) {
 		if !IsClassic(b) {
 			t.Errorf("class %d is not recognised", class)
 		}
+		// Compilers that know of no such system leave the OS ABI and the flags alone:
+		// then the class is enough.
+		plain := bytes.Clone(b)
+		plain[7] = 0
+		if class == 32 {
+			le.PutUint32(plain[36:], 0)
+		}
+		if _, err := readClassic(plain); err != nil || !IsClassic(plain) {
+			t.Errorf("class %d without an OS ABI: %v", class, err)
+		}
 		f, err := readClassic(b)
 		if err != nil {
 			t.Fatal(err)

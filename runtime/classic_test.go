@@ -96,6 +96,23 @@ func TestClassicCalls(t *testing.T) {
 	}
 }
 
+// TestInSandbox: the last byte belongs to the sandbox, nothing is at 0, and no sum of
+// two numbers is mistaken for another.
+func TestInSandbox(t *testing.T) {
+	const end = 1 << 32
+	for _, test := range []struct {
+		addr, n uint64
+		want    bool
+	}{
+		{0, 0, false}, {0, 1, false}, {1, 0, true}, {1, end - 1, true}, {1, end, false}, {end - 4, 4, true}, {end - 4, 5, false},
+		{end, 0, true}, {end, 1, false}, {end + 1, 0, false}, {1 << 63, 1 << 63, false}, {5, 1<<64 - 5, false}, {5, 1<<64 - 1, false}, {1<<64 - 1, 2, false},
+	} {
+		if got := InSandbox(test.addr, test.n); got != test.want {
+			t.Errorf("%#x bytes at %#x: %v", test.n, test.addr, got)
+		}
+	}
+}
+
 // TestClassicHostFuncs: there are as many as trampolines that are functions.
 func TestClassicHostFuncs(t *testing.T) {
 	d := newClassic(t, Config{})

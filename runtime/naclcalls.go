@@ -139,7 +139,13 @@ func (t *Thread) naclCallOf(slot uint32, a [6]uint64) int64 {
 			}
 			get = unix.ClockGetres
 		}
-		if err := get(int32(a[0]), &ts); err != nil {
+		id := int32(a[0])
+		if id == unix.CLOCK_THREAD_CPUTIME_ID {
+			// A goroutine's OS thread may be another one next time, whose clock may
+			// be behind: all threads have the process's.
+			id = unix.CLOCK_PROCESS_CPUTIME_ID
+		}
+		if err := get(id, &ts); err != nil {
 			return -int64(unix.EINVAL)
 		}
 		if mem.Store64(uint32(a[1]), uint64(ts.Sec)) != nil || mem.Store64(uint32(a[1])+8, uint64(ts.Nsec)) != nil {

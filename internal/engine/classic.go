@@ -123,6 +123,9 @@ func (c *Context) classicReturn() Exit {
 	return Exit{Reason: ExitReturn}
 }
 
+// flagDirection is DF, which says that strings go downwards.
+const flagDirection = 0x400
+
 // Redirect makes a guest of the classic ABI that has stopped with a fault go on at a
 // bundle with another stack pointer and argument: a handler of exceptions of its own. All
 // other registers keep their values. It is false, and changes nothing, if the guest
@@ -136,6 +139,7 @@ func (c *Context) Redirect(entry, sp, arg uint32) bool {
 	k.regs.RIP = base + uint64(entry&^31)
 	k.regs.RSP = base + uint64(sp)
 	k.regs.RDI = uint64(arg)
+	k.regs.RFLAGS &^= flagDirection
 	c.fault = nil
 	return true
 }

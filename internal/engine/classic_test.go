@@ -397,6 +397,46 @@ func TestClassicRedirect(t *testing.T) {
 	c.Leave()
 }
 
+// TestClassicDirection: the direction flag is the guest's own, which an interruption
+// leaves and the host does not see; a handler starts without it.
+func TestClassicDirection(t *testing.T) {
+	const df = 0x400
+	s, c := newClassicGuest(t)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for range 20 {
+		*s.word(guestIn) = 0
+		startClassic(c, "backwards")
+		for range 3 {
+			time.AfterFunc(time.Millisecond, c.Interrupt)
+			want(t, c, ExitInterrupt)
+			c.ClearInterrupt()
+			if _, _, _, flags := HostState(); flags&df != 0 {
+				t.Fatal("the host runs with the direction flag set")
+			}
+		}
+		*s.word(guestIn) = 1
+		want(t, c, ExitReturn)
+		if c.Regs().RAX&df == 0 {
+			t.Fatal("an interruption has cleared the direction flag")
+		}
+	}
+	startClassic(c, "stdfault")
+	want(t, c, ExitFault)
+	if c.Fault().Regs.RFLAGS&df == 0 {
+		t.Errorf("a fault with the direction flag shows the flags %#x", c.Fault().Regs.RFLAGS)
+	}
+	const sp = guestStack - 0x208
+	*s.word(sp) = cage.TrampolineStart + 32*SlotClassicReturn
+	if !c.Redirect(classicSymbol("flags"), sp, 0) {
+		t.Fatal("refused")
+	}
+	want(t, c, ExitReturn)
+	if c.Regs().RAX&df != 0 {
+		t.Error("a handler starts with the direction flag set")
+	}
+}
+
 // TestClassicPointers: whatever the host leaves in the registers, a guest goes on
 // inside its sandbox and at a bundle.
 func TestClassicPointers(t *testing.T) {

@@ -550,7 +550,7 @@ stop:
 	KEEP(UC_RSP, REG_RSP)
 	KEEP(UC_RIP, REG_RIP)
 	MOVL	UC_FLAGS(DX), AX
-	ANDL	$0x8d5, AX	// the arithmetic flags
+	ANDL	$0xcd5, AX	// the arithmetic flags, and that of direction
 	ORL	$0x202, AX
 	MOVQ	AX, REG_RFLAGS(R11)
 	MOVQ	handlerData_async(R9), AX

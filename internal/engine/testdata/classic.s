@@ -371,3 +371,21 @@ function stored
 function stackloose
 	mov	%r15d, %esp
 	ud2
+
+# Waits with the direction flag set until the word at in is not 0, and returns the
+# flags; the flags alone; and a fault with that flag.
+function backwards
+	std
+1:	cmpl	$0, in(%r15)
+	je	1b
+	pushfq
+	pop	%rax
+	cld
+	naclret
+function flags
+	pushfq
+	pop	%rax
+	naclret
+function stdfault
+	std
+	ud2

@@ -209,7 +209,8 @@ function streams
 	mov	%edi, %edx
 	movnti	%rax, 48(%r15,%rdx)
 	.bundle_unlock
-	movnti	%rax, shared+0x240(%rip)
+	movnti	%rax, shared+0x240+(1f-1f)(%rip)
+1:
 	emms
 	mov	shared+0x244(%r15), %eax
 	ret_
