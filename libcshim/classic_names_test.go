@@ -2,6 +2,8 @@ package libcshim
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,7 +17,7 @@ import (
 func TestClassicFilePositions(t *testing.T) {
 	inPlaces(t, func(t *testing.T, s *script, dir string) {
 		buf := s.space(64)
-		s.call(10, 3, s.str("/w/f"), unix.O_CREAT|unix.O_RDWR, 0o600)
+		s.call(10, 3, s.str("/w/f"), unix.O_CREAT|unix.O_RDWR, 0o644) // only the user's bits count
 		s.call(13, 10, 3, s.str("0123456789"), 10)
 		s.call(8, 4, 3)
 		s.call(9, 20, 3, 20)
@@ -48,6 +50,9 @@ func TestClassicFilePositions(t *testing.T) {
 		s.run()
 		if b := s.memory(buf, 26); string(b[:5]) != "23456" || string(b[8:12]) != "7abc" || string(b[16:20]) != "bc\x00\x00" || b[24] != '0' {
 			t.Errorf("read %q", b)
+		}
+		if st, err := os.Stat(filepath.Join(dir, "f")); err == nil && st.Mode().Perm() != 0o600 {
+			t.Errorf("the host's file has mode %v", st.Mode())
 		}
 		if s.load64(before) != ^uint64(99) {
 			t.Errorf("a failed seek has stored %d", s.load64(before))

@@ -247,6 +247,7 @@ func TestClassicHello(t *testing.T) {
 
 // TestClassicStart: the info block, the registers of the entry, the limits.
 func TestClassicStart(t *testing.T) {
+	t.Setenv("HALITE_TEST_SECRET", "none of the guest's business")
 	s := newScript(t)
 	s.cfg.Args = []string{"prog", "one", "", "three"}
 	s.cfg.Env = []string{"A=1", "NOVALUE", "A=1"}

@@ -241,6 +241,23 @@ function control
 	pop	%rcx
 	ret_
 
+# remap(address, n): maps 64 KiB there n times, in the place of what was there.
+function remap
+	mov	%edi, %r14d
+	mov	%esi, %ebx
+1:	mov	%r14d, %edi
+	mov	$0x10000, %esi
+	mov	$3, %edx
+	mov	$0x32, %ecx		# private, anonymous, fixed
+	mov	$-1, %r8d
+	mov	$shared+0x250, %r9d	# 0
+	call_	0x10000+32*21
+	cmp	%r14d, %eax
+	jne	2f
+	sub	$1, %ebx
+	jnz	1b
+2:	ret_
+
 # wake(futex, n): wakes until n threads have been woken, never more than that; the sum.
 function wake
 	mov	%edi, %r14d
