@@ -258,6 +258,19 @@ function remap
 	jnz	1b
 2:	ret_
 
+# await(address, n): yields until the word there is n.
+function await
+	mov	%edi, %r14d
+	mov	%esi, %ebx
+1:	call_	0x10000+32*32
+	.bundle_lock
+	mov	%r14d, %ecx
+	mov	(%r15,%rcx), %eax
+	.bundle_unlock
+	cmp	%ebx, %eax
+	jne	1b
+	ret_
+
 # wake(futex, n): wakes until n threads have been woken, never more than that; the sum.
 function wake
 	mov	%edi, %r14d
@@ -336,12 +349,14 @@ function adder
 	je	1b
 	jmp	ended
 
-# A thread that waits with the futex whose address lies on top of its stack.
+# A thread that counts at shared+0x68 and waits with the futex whose address lies on top
+# of its stack.
 function waiter
 	.bundle_lock
 	mov	%edi, %edi
 	mov	(%r15,%rdi), %edi
 	.bundle_unlock
+	lock incl shared+0x68(%r15)
 	xor	%esi, %esi
 	xor	%edx, %edx
 	call_	0x10000+32*120
