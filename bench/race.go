@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bufio"
 	"flag"
 	"fmt"
 	"io"
@@ -176,6 +177,34 @@ func Spawn(name string, f *os.File) (*exec.Cmd, error) {
 	err := cmd.Start()
 	_ = f.Close()
 	return cmd, err
+}
+
+// Piped is a contestant: a program that reads lines of what to do and how often, and
+// answers each with one that ok accepts.
+func Piped(name, what string, cmd *exec.Cmd, ok func(answer string, n int) bool) (*Contestant, error) {
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	lines := bufio.NewReader(out)
+	return &Contestant{Name: name, PID: cmd.Process.Pid, Close: func() { in.Close(); _ = cmd.Wait() }, Run: func(n int) error {
+		if _, err := fmt.Fprintln(in, what, n); err != nil {
+			return err
+		}
+		line, err := lines.ReadString('\n')
+		if line = strings.TrimSpace(line); err == nil && !ok(line, n) {
+			err = fmt.Errorf("%s, %d times: the answer is %q", what, n, line)
+		}
+		return err
+	}}, nil
 }
 
 // SocketPair makes a pair of the kernel's.

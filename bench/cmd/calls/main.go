@@ -110,31 +110,11 @@ var cgoProgram string
 // cgo has no wall around C.
 func cgo(what string) func() (*bench.Contestant, error) {
 	return func() (*bench.Contestant, error) {
-		cmd := exec.Command(cgoProgram)
-		in, err := cmd.StdinPipe()
-		if err != nil {
-			return nil, err
+		c, err := bench.Piped("cgo", what, exec.Command(cgoProgram), func(answer string, _ int) bool { return answer == "true" })
+		if err == nil {
+			c.Least = 1_000_000
 		}
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			return nil, err
-		}
-		if err := cmd.Start(); err != nil {
-			return nil, err
-		}
-		return &bench.Contestant{Name: "cgo", PID: cmd.Process.Pid, Least: 1_000_000, Close: func() { in.Close(); _ = cmd.Wait() }, Run: func(n int) error {
-			if _, err := fmt.Fprintln(in, what, n); err != nil {
-				return err
-			}
-			var answer string
-			if _, err := fmt.Fscanln(out, &answer); err != nil {
-				return err
-			}
-			if answer != "true" {
-				return errSum
-			}
-			return nil
-		}}, nil
+		return c, err
 	}
 }
 

@@ -11,7 +11,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	_ "embed"
 	"fmt"
@@ -19,7 +18,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 
 	"github.com/halite-run/halite"
 	"github.com/halite-run/halite/bench"
@@ -148,28 +146,6 @@ func (x *set) call(what string) func() (*bench.Contestant, error) {
 func loop(t *tool, what string) func() (*bench.Contestant, error) {
 	return func() (*bench.Contestant, error) {
 		cmd := exec.Command(filepath.Join(t.dir, "open"), filepath.Join(t.dir, "libsmall.so"))
-		cmd.Stderr = os.Stderr
-		in, err := cmd.StdinPipe()
-		if err != nil {
-			return nil, err
-		}
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			return nil, err
-		}
-		if err := cmd.Start(); err != nil {
-			return nil, err
-		}
-		lines := bufio.NewReader(out)
-		return &bench.Contestant{Name: t.name, PID: cmd.Process.Pid, Close: func() { in.Close(); _ = cmd.Wait() }, Run: func(n int) error {
-			if _, err := fmt.Fprintln(in, what, n); err != nil {
-				return err
-			}
-			line, err := lines.ReadString('\n')
-			if err == nil && strings.TrimSpace(line) != fmt.Sprint(n) {
-				err = fmt.Errorf("%s: %q of %d", what, line, n)
-			}
-			return err
-		}}, nil
+		return bench.Piped(t.name, what, cmd, func(answer string, n int) bool { return answer == fmt.Sprint(n) })
 	}
 }
