@@ -94,6 +94,8 @@ func (r *rig) holds(what string, at uint32, code []byte) {
 
 // TestNaCl: the cases of NaCl's dynamic_load_test that are about results and
 // bytes, one process, as they stand there. Those that execute code are in runtime.
+//
+// Attack: code that changes while it runs.
 func TestNaCl(t *testing.T) {
 	r := newRig(t, 16*cage.DynamicUnit)
 	next := r.start
@@ -191,6 +193,7 @@ func TestDemandAlloc(t *testing.T) {
 	r.holds("around", at, nops(6*cage.DynamicUnit))
 }
 
+// Attack: writable code.
 func TestGuestCanNotReach(t *testing.T) {
 	r := newRig(t, 4*cage.DynamicUnit)
 	for range 2 { // before and after there is code
@@ -218,6 +221,7 @@ func TestGuestCanNotReach(t *testing.T) {
 	}
 }
 
+// Attack: code that changes while it runs.
 func TestModify(t *testing.T) {
 	r := newRig(t, 4*cage.DynamicUnit)
 	r.want("zero size", r.Modify(0, nil), 0)
@@ -331,6 +335,8 @@ type model struct {
 
 // FuzzRegion: any sequence of calls leaves in the guest's view what the
 // validator accepts, and a simple model agrees with the results.
+//
+// Attack: code that changes while it runs.
 func FuzzRegion(f *testing.F) {
 	f.Add([]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15})
 	f.Add(bytes.Repeat([]byte{0, 7, 1, 1, 2, 7, 0, 0}, 8))

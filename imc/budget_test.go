@@ -110,6 +110,8 @@ func TestBudgetFlood(t *testing.T) {
 }
 
 // Descriptors in flight have a bound of their own: files are numbers of this process.
+//
+// Attack: descriptors that were passed on.
 func TestBudgetDescriptors(t *testing.T) {
 	b := NewBudget(1<<30, 100)
 	f, err := os.Open("/dev/null")
@@ -151,6 +153,8 @@ func TestBudgetDescriptors(t *testing.T) {
 }
 
 // Endpoints sent through themselves, and data pairs both of whose ends are in flight.
+//
+// Attack: descriptors that were passed on.
 func TestBudgetCycles(t *testing.T) {
 	b := NewBudget(8<<20, 1000)
 	acc, c := guestEndpoints(b)

@@ -20,6 +20,7 @@ import (
 // what needs none works, what waits goes on waiting; and with descriptors again everything
 // is as before. (ENFILE, the same for the whole system, can't be had without harm.)
 
+// Attack: descriptors that were passed on.
 func TestExhausted(t *testing.T) {
 	for _, tr := range []Transport{Memory, Kernel} {
 		t.Run(tr.String(), func(t *testing.T) {

@@ -149,6 +149,8 @@ func hostile(t *testing.T) (raw *kfd, s *ConnectedSocket) {
 }
 
 // A peer that sends nonsense harms nobody, and what it sent is closed.
+//
+// Attack: descriptors that were passed on.
 func TestHostilePackets(t *testing.T) {
 	before := descriptorsOf(t)
 	raw, s := hostile(t)

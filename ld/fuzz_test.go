@@ -110,6 +110,8 @@ func FuzzLink(f *testing.F) {
 
 // FuzzRelocate replaces the relocations of a library: type, symbol, place and addend are
 // the input's. Whatever is loaded, nothing changes but the library's own writable data.
+//
+// Attack: relocations and tables that lead astray.
 func FuzzRelocate(f *testing.F) {
 	dir := build(f, []source{
 		{"a", who("a") + "int *table[16] = { [0 ... 15] = (int *)&who }; __thread int ta = 3; const int fixed[4] = { 1, 2, 3, 4 };", nil},

@@ -109,6 +109,8 @@ func refusedOpen(t *testing.T, l *Linker, name, want string) {
 
 // TestDependencyLoops: libraries that need themselves, each other, or a name that leads
 // back, are loaded once each; long chains end.
+//
+// Attack: relocations and tables that lead astray.
 func TestDependencyLoops(t *testing.T) {
 	f := files{
 		"/lib/self.so": tiny("self.so", "", "self.so", "self.so", "/lib/self.so"),
@@ -159,6 +161,8 @@ func TestDependencyLoops(t *testing.T) {
 }
 
 // TestDependencyWeb: libraries that all need each other multiply: the budget ends that.
+//
+// Attack: relocations and tables that lead astray.
 func TestDependencyWeb(t *testing.T) {
 	const n = 500
 	f := files{}
@@ -181,6 +185,8 @@ func TestDependencyWeb(t *testing.T) {
 }
 
 // TestSearchBombs: search paths that go on for ever, or grow when $ORIGIN is replaced.
+//
+// Attack: relocations and tables that lead astray.
 func TestSearchBombs(t *testing.T) {
 	var many []string
 	for i := range 2000 {
@@ -247,6 +253,8 @@ func TestVersionBudget(t *testing.T) {
 }
 
 // TestHostileRelr: packed relocations that leave the data of their object.
+//
+// Attack: relocations and tables that lead astray.
 func TestHostileRelr(t *testing.T) {
 	dir := build(t, []source{{"relr", `static const char *s[20] = {[0] = "s0", [19] = "s19"}; const char **p0 = &s[0]; int code(void) { return 1; }`,
 		[]string{"-Wl,-z,pack-relative-relocs"}}}, "", nil)
@@ -297,6 +305,8 @@ func TestHostileRelr(t *testing.T) {
 
 // TestHostileSymbols: definitions and references that lead out of their tables or their
 // object.
+//
+// Attack: relocations and tables that lead astray.
 func TestHostileSymbols(t *testing.T) {
 	dir := build(t, []source{{"x", `int v = 3; int *p = &v; __thread int t = 1; int *get(void) { return &t; } extern int missing __attribute__((weak)); int *q = &missing;`, nil}}, "", nil)
 	good, err := os.ReadFile(dir + "/x.so")
@@ -348,6 +358,8 @@ func TestHostileSymbols(t *testing.T) {
 
 // TestHostileTables puts extreme numbers into every word of the dynamic tables of real
 // libraries: each is loaded and can be closed again, or refused without a trace.
+//
+// Attack: relocations and tables that lead astray.
 func TestHostileTables(t *testing.T) {
 	dir := build(t, []source{
 		{"a", who("a") + ref("ref_a") + "INIT(a) FINI(a) __thread int ta = 3; int *get(void) { return &ta; } extern int weak __attribute__((weak)); int *pw = &weak;", nil},

@@ -259,6 +259,8 @@ func patch(t *testing.T, name string, change func(d *loader.Dynamic, b []byte, r
 
 // TestHostileRelocations: relocations that aim where they must not, or compute
 // what does not fit. Each is refused and leaves nothing behind.
+//
+// Attack: relocations and tables that lead astray.
 func TestHostileRelocations(t *testing.T) {
 	text := "extern const char *who; const char **a = &who; const char **b = &who; static int s; int *c = &s; int code(void) { return s; }"
 	dir := build(t, []source{{"dep", who("dep"), nil}, {"x", text, []string{"-l:dep.so"}}}, "", nil)

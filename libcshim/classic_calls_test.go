@@ -223,6 +223,8 @@ func TestClassicMemory(t *testing.T) {
 }
 
 // TestClassicBreak: it moves over unused addresses only, and what comes back is zero.
+//
+// Attack: growing over the edge.
 func TestClassicBreak(t *testing.T) {
 	s := newScript(t)
 	const end = nexe.DataAddr + 0x20000

@@ -42,6 +42,8 @@ func openDescriptors(t testing.TB) int {
 
 // TestIMC: the behaviours of Native Client's own tests, and what a hostile guest tries.
 // Afterwards the host has no descriptor more than before.
+//
+// Attack: descriptors that were passed on.
 func TestIMC(t *testing.T) {
 	prog := imcGuest(t)
 	for _, name := range []string{"transfer", "memory", "files", "attack", "blocking"} {

@@ -218,6 +218,8 @@ func BenchmarkFork(b *testing.B) {
 // TestRightsInCircles: sockets that are on their way in each other, which no count ever
 // closes, have a bound, and end with the tree; and so do files of the host that are with
 // them.
+//
+// Attack: descriptors that were passed on.
 func TestRightsInCircles(t *testing.T) {
 	prog := treeProgram(t)
 	descriptors := func() int {

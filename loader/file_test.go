@@ -51,6 +51,8 @@ func TestReadGoodFile(t *testing.T) {
 
 // TestDamaged is the table of corruptions: what is changed, and what the reader
 // says to it.
+//
+// Attack: images that overlap or lie.
 func TestDamaged(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -324,6 +326,8 @@ func (s *sparse) ReadAt(b []byte, at int64) (int, error) {
 
 // TestHuge: files that really have the bytes that they claim to have are refused before
 // those are read, when they are too many.
+//
+// Attack: images that overlap or lie.
 func TestHuge(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -361,6 +365,8 @@ func TestHuge(t *testing.T) {
 // TestHostileValues puts extreme numbers into every field of the headers and tables: as
 // counts, offsets, sizes and indices. A refusal names the file, the place and the rule; what
 // is accepted can be used. Neither takes more memory than a small multiple of the file.
+//
+// Attack: images that overlap or lie.
 func TestHostileValues(t *testing.T) {
 	good := newTestFile()
 	var words []int
@@ -558,6 +564,8 @@ func touch(f *File) {
 // FuzzTables puts any bytes in the place of one table of a sound file: the hash tables,
 // the versions, the relocations, the strings. What a look-up finds has the name that was
 // asked for, and is a definition.
+//
+// Attack: relocations and tables that lead astray.
 func FuzzTables(f *testing.F) {
 	tables := []string{"gnuhash", "hash", "versym", "verneed", "verdef", "symtab", "strtab", "rela", "jmprel", "relr", "dynamic", "note"}
 	good := newTestFile()

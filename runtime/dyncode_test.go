@@ -194,6 +194,8 @@ func TestDyncodeManyLarge(t *testing.T) {
 
 // TestDyncodeReturnAddress: code that a thread will return into stays what it is,
 // whether the thread is blocked in the host or waits where it can be asked.
+//
+// Attack: code that changes while it runs.
 func TestDyncodeReturnAddress(t *testing.T) {
 	for _, parked := range []bool{false, true} {
 		entered, leave := make(chan struct{}), make(chan struct{})
@@ -287,6 +289,8 @@ func TestDyncodePreempted(t *testing.T) {
 
 // TestDyncodeModifyConcurrent: threads that execute an instruction while it is
 // changed see it as it was or as it will be, wherever it stands in a bundle.
+//
+// Attack: code that changes while it runs.
 func TestDyncodeModifyConcurrent(t *testing.T) {
 	const a, b = 0x11223344, 0x55667788
 	for _, off := range []int{0, 3, 4, 5, 6, 7} { // the immediate is within 4 or 8 bytes, or across
@@ -342,6 +346,8 @@ func TestDyncodeModifyConcurrent(t *testing.T) {
 // TestDyncodeDeleteConcurrent: threads run through a call that is redirected from
 // one version of a function to the next; the old one is deleted as soon as each
 // thread has come round, and its place used for the one after.
+//
+// Attack: code that changes while it runs.
 func TestDyncodeDeleteConcurrent(t *testing.T) {
 	d := newGuest(t, nil)
 	r, err := d.Dyncode()

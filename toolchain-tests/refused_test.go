@@ -92,6 +92,8 @@ func TestRefusedLibrary(t *testing.T) {
 
 // TestRefusedDamaged flips bytes of a sound program's code: whatever verify
 // still accepts must run without harm to the host, and most is refused.
+//
+// Attack: images that overlap or lie.
 func TestRefusedDamaged(t *testing.T) {
 	d := newDriverTest(t, map[string]string{"p.c": helloC})
 	d.do("cc", "-O2", "-static", "p.c", "-o", "prog")

@@ -60,6 +60,9 @@ func TestMap(t *testing.T) {
 }
 
 // TestRefusals: C-EDGE, C-WX, C-TEXT and C-BOUND for each call.
+//
+// Attack: writable code.
+// Attack: growing over the edge.
 func TestRefusals(t *testing.T) {
 	c := newCage(t, Config{})
 	text := newText(t, 0x100000, 2, 0x90)
@@ -266,6 +269,7 @@ func TestFiles(t *testing.T) {
 	c.check(t)
 }
 
+// Attack: growing over the edge.
 func TestRemap(t *testing.T) {
 	c := newCage(t, Config{MaxMemory: 1 << 20})
 	const at = 0x40000000
@@ -364,6 +368,7 @@ func TestReserve(t *testing.T) {
 	c.check(t)
 }
 
+// Attack: writable code.
 func TestText(t *testing.T) {
 	c := newCage(t, Config{})
 	text := newText(t, 0x200000, 2, 0x90)

@@ -10,6 +10,8 @@ import (
 
 // TestGuard: C-GUARD. 40 GiB on either side belong to the cage and stay
 // inaccessible, whatever is mapped at its edges, and are given back.
+//
+// Attack: growing over the edge.
 func TestGuard(t *testing.T) {
 	c := newCage(t, Config{Guard: ClassicGuard})
 	lo, hi := uint64(c.Base())-ClassicGuard, uint64(c.Base())+Size+ClassicGuard

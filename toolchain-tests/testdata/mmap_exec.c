@@ -1,4 +1,4 @@
-// Memory that a program could write is never executable: PROT_EXEC is refused with an error.
+// Attack: writable code. Memory that a program could write is never executable: PROT_EXEC is refused with an error.
 // native: skip
 // stdout: "mmap refused, mprotect refused\n"
 #include <stdio.h>
