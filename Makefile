@@ -66,10 +66,12 @@ fuzz-short: setup
 fuzz: setup
 	@scripts/fuzz $(if $(filter 10s,$(FUZZTIME)),10m,$(FUZZTIME))
 
-# a long storm of faults, signals and preemptions on the engine, all that the validator
-# accepts on the CPU, random operations and load on IMC; HALITE_SOAK=10m make soak
-soak:
-	HALITE_SOAK=$${HALITE_SOAK:-1h} $(GO) test -timeout 0 -run TestStorm -v ./internal/engine
+# many domains with all that can happen to them at once, a long storm of faults, signals
+# and preemptions on the engine, all that the validator accepts on the CPU, random
+# operations and load on IMC, each for an hour; HALITE_SOAK=2m make soak
+soak: sysroot
+	HALITE_SOAK=$${HALITE_SOAK:-1h} $(GO) test -timeout 0 -run 'TestSoak$$' -v .
+	HALITE_SOAK=$${HALITE_SOAK:-1h} $(GO) test -timeout 0 -run 'Test(Classic)?Storm' -v ./internal/engine
 	HALITE_ORACLE=$${HALITE_SOAK:-1h} $(GO) test -timeout 0 -v ./internal/oracle
 	HALITE_SOAK=$${HALITE_SOAK:-1h} $(GO) test -timeout 0 -run 'TestModel|TestLoad' -v ./imc
 

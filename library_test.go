@@ -35,6 +35,7 @@ var built = sync.OnceValues(func() (dir string, err error) {
 		"liblibrary.so": {"-shared", "-fPIC", "testdata/library/library.c"},
 		"libstate.so":   {"-shared", "-fPIC", "testdata/library/state.c"},
 		"invoked":       {"testdata/library/invoked.c", "-lnacl"},
+		"soak":          {"testdata/library/soak.c", "-pthread"},
 	} {
 		args = append([]string{"cc", "-O2", "-Wall", "-o", filepath.Join(dir, out)}, args...)
 		if out, err := exec.Command(command, args...).CombinedOutput(); err != nil {
