@@ -238,10 +238,11 @@ func (p *Process) takeOver(old *Process) {
 		}
 	}
 	p.signals.pending, s.pending = s.pending, queue{}
-	left, every := s.alarmLeft(), s.every
 	s.mu.Unlock()
-	if left > 0 {
-		p.setAlarm(left, every)
+	for which := itimerReal; which <= itimerProf; which++ {
+		if left, every := old.timerLeft(which); left > 0 {
+			p.setTimer(which, left, every)
+		}
 	}
 	if p.signals.pending.set&^p.main.Local.(*task).sig.mask != 0 {
 		p.main.Kick()

@@ -498,7 +498,7 @@ func (p *Process) close() error {
 // dispose gives back what a program has, but for what the tree shares.
 func (p *Process) dispose() error {
 	p.timers.stop()
-	p.stopAlarm()
+	p.stopAlarms()
 	err := p.dom.Close()
 	p.closeFiles()
 	if p.ns != p.tree.ns {

@@ -145,6 +145,7 @@ type signalState struct {
 	every   time.Duration
 	// alarmTurn tells a timer that fires late that it was replaced.
 	alarmTurn int
+	cpuTimers [cpuTimerCount]cpuTimer
 }
 
 // taskSignals is one thread's part. Guarded by signalState.mu.

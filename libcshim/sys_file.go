@@ -510,6 +510,99 @@ func sysCopyFileRange(k *task, a *args) (int64, error) {
 	return k.copyFile(a[0], a[2], a[1], a[3], a[4])
 }
 
+// sysSplice moves what there is between a pipe and something else, through a chunk of
+// ours as well.
+func sysSplice(k *task, a *args) (int64, error) {
+	const move, nonblock, more, gift = 1, 2, 4, 8
+	if a[5]&^(move|nonblock|more|gift) != 0 {
+		return 0, unix.EINVAL
+	}
+	in, inPos, out, outPos := a[0], a[1], a[2], a[3]
+	return k.forReading(in, func(from *openFile) (int64, error) {
+		return k.forWriting(out, func(to *openFile) (int64, error) {
+			offs := [2]int64{ownPosition, ownPosition}
+			pipes := 0
+			for i, o := range []*openFile{from, to} {
+				at := []uint64{inPos, outPos}[i]
+				_, isPipe := o.file.(interface{ capacity() int })
+				if isPipe {
+					pipes++
+				}
+				if at == 0 {
+					continue
+				}
+				if isPipe {
+					return 0, unix.ESPIPE
+				}
+				v, err := k.p.mem.Load64(uint32(at))
+				if err != nil {
+					return 0, err
+				}
+				if _, err := position(o, v); err != nil {
+					return 0, err
+				}
+				offs[i] = int64(v)
+			}
+			if pipes == 0 || to.getFlags()&unix.O_APPEND != 0 {
+				return 0, unix.EINVAL
+			}
+			buf := chunks.Get().(*[chunkSize]byte)
+			defer chunks.Put(buf)
+			// No more than a pipe takes at once: what was read must not be lost.
+			want := buf[:min(a[4], pipeAtomic)]
+			if len(want) == 0 {
+				return 0, nil
+			}
+			wait := func(o *openFile, events int16, f func() (int, error)) (int, error) {
+				if a[5]&nonblock != 0 {
+					return f()
+				}
+				return k.transfer(o, events, f)
+			}
+			if p, ok := to.file.(waitable); ok {
+				// Room first, for the same reason.
+				if _, err := wait(to, unix.POLLOUT, func() (int, error) {
+					if p.ready(unix.POLLOUT) == 0 {
+						return 0, unix.EAGAIN
+					}
+					return 0, nil
+				}); err != nil {
+					return 0, err
+				}
+			}
+			n, err := wait(from, unix.POLLIN, func() (int, error) {
+				if offs[0] == ownPosition {
+					return from.file.Read(want)
+				}
+				return from.file.ReadAt(want, offs[0])
+			})
+			if err != nil || n == 0 {
+				return 0, err
+			}
+			for done := 0; done < n; {
+				m, err := k.transfer(to, unix.POLLOUT, func() (int, error) {
+					if offs[1] == ownPosition {
+						return to.file.Write(want[done:n])
+					}
+					return to.file.WriteAt(want[done:n], offs[1]+int64(done))
+				})
+				if err != nil {
+					return 0, err
+				}
+				done += m
+			}
+			for i, at := range []uint64{inPos, outPos} {
+				if at != 0 {
+					if err := k.store64(at, uint64(offs[i]+int64(n))); err != nil {
+						return 0, err
+					}
+				}
+			}
+			return int64(n), nil
+		})
+	})
+}
+
 // copyFile copies up to n bytes. inPos and outPos, when not 0, are where the
 // offsets to be used instead of the files' own are, and are updated.
 func (k *task) copyFile(in, out, inPos, outPos, n uint64) (int64, error) {

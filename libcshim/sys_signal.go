@@ -444,9 +444,32 @@ func (p *Process) alarmRings(turn int) {
 	_ = p.send(nil, siginfo{signo: int(unix.SIGALRM), code: siKernel})
 }
 
-func (p *Process) stopAlarm() { p.setAlarm(0, 0) }
+// stopAlarms is the end of the process's timers.
+func (p *Process) stopAlarms() {
+	for which := itimerReal; which <= itimerProf; which++ {
+		p.setTimer(which, 0, 0)
+	}
+}
 
-const itimerReal = 0
+// setTimer arms one of the three (0 disarms) and returns what was left of it.
+func (p *Process) setTimer(which int, first, every time.Duration) (left, interval time.Duration) {
+	if which == itimerReal {
+		return p.setAlarm(first, every)
+	}
+	return p.setCPUTimer(which, first, every)
+}
+
+// timerLeft is what is left of one, and its interval.
+func (p *Process) timerLeft(which int) (left, every time.Duration) {
+	s := &p.signals
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if which == itimerReal {
+		return s.alarmLeft(), s.every
+	}
+	t := &s.cpuTimers[which-itimerVirtual]
+	return t.left(which), t.every
+}
 
 // Layout of struct itimerval: interval and value, each seconds and microseconds.
 func encodeItimer(left, every time.Duration) []byte {
@@ -459,8 +482,9 @@ func encodeItimer(left, every time.Duration) []byte {
 }
 
 func sysSetitimer(k *task, a *args) (int64, error) {
-	if int32Arg(a[0]) != itimerReal {
-		return 0, unix.EINVAL // CPU time is not counted per process
+	which := int32Arg(a[0])
+	if which < itimerReal || which > itimerProf {
+		return 0, unix.EINVAL
 	}
 	var first, every time.Duration
 	if uint32(a[1]) != 0 {
@@ -476,7 +500,7 @@ func sysSetitimer(k *task, a *args) (int64, error) {
 			*d = runtime.Seconds(sec, usec*1000)
 		}
 	}
-	left, interval := k.p.setAlarm(first, every)
+	left, interval := k.p.setTimer(which, first, every)
 	if uint32(a[2]) != 0 {
 		return 0, k.write(a[2], encodeItimer(left, interval))
 	}
@@ -484,11 +508,10 @@ func sysSetitimer(k *task, a *args) (int64, error) {
 }
 
 func sysGetitimer(k *task, a *args) (int64, error) {
-	if int32Arg(a[0]) != itimerReal {
+	which := int32Arg(a[0])
+	if which < itimerReal || which > itimerProf {
 		return 0, unix.EINVAL
 	}
-	k.p.signals.mu.Lock()
-	left, every := k.p.signals.alarmLeft(), k.p.signals.every
-	k.p.signals.mu.Unlock()
+	left, every := k.p.timerLeft(which)
 	return 0, k.write(a[1], encodeItimer(left, every))
 }

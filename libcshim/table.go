@@ -96,6 +96,7 @@ func init() {
 	def(unix.SYS_SYNCFS, "syncfs", sysFsync, rInt, aFD)
 	def(unix.SYS_FADVISE64, "fadvise64", sysAdvise, rInt, aFD, aOff, aOff, aInt)
 	def(unix.SYS_READAHEAD, "readahead", sysAdvise, rInt, aFD, aOff, aSize)
+	def(unix.SYS_SPLICE, "splice", sysSplice, rInt, aFD, aPtr, aFD, aPtr, aSize, aHex)
 	def(unix.SYS_SENDFILE, "sendfile", sysSendfile, rInt, aFD, aFD, aPtr, aSize)
 	def(unix.SYS_COPY_FILE_RANGE, "copy_file_range", sysCopyFileRange, rInt, aFD, aPtr, aFD, aPtr, aSize, aHex)
 	def(unix.SYS_POLL, "poll", sysPoll, rInt, aPtr, aInt, aInt)
