@@ -232,7 +232,7 @@ func (p *Process) newDomain() error {
 	dom, err := runtime.NewDomain(runtime.Config{
 		MaxMemory: cfg.MaxMemory, MaxThreads: cfg.MaxThreads, ControlStackSize: cfg.ControlStackSize,
 		Personality: p, Invocable: cfg.Invocable || cfg.Library,
-		Classic: classic, FirstThread: p.node.pid, Budget: p.tree.budget, CPU: p.tree.cpu, Futexes: p.tree.futexes,
+		Classic: classic, FirstThread: p.node.pid, Budget: p.tree.budget, CPU: p.tree.cpu, Futexes: p.tree.futexes, NextThread: p.tree.nextID,
 		Profile: cfg.Profile,
 	})
 	if err != nil {

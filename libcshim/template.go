@@ -146,7 +146,7 @@ func (p *Process) copyFrom(tp *Template, old *Process) error {
 		p.memory.copyFrom(&from.memory)
 		domain := runtime.Config{
 			MaxMemory: p.cfg.MaxMemory, MaxThreads: p.cfg.MaxThreads, Personality: p,
-			Budget: p.tree.budget, CPU: p.tree.cpu, Futexes: p.tree.futexes, Profile: p.cfg.Profile,
+			Budget: p.tree.budget, CPU: p.tree.cpu, Futexes: p.tree.futexes, NextThread: p.tree.nextID, Profile: p.cfg.Profile,
 		}
 		if old != nil {
 			p.dom, thread, err = tp.of.Reset(old.dom, domain)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -23,6 +24,9 @@ type tree struct {
 	max    int // processes at once, those that nobody has waited for included
 	budget *cage.Budget
 	cpu    *runtime.CPUBudget
+	// lastID is the last number that was given to a process or a thread: they are of one
+	// sequence, because locks in shared memory hold their owner's.
+	lastID atomic.Int64
 	// futexes are those in memory that several processes have.
 	futexes *runtime.Futexes
 	ns      *namespace.Namespace // of the first process; the others have copies
@@ -47,7 +51,6 @@ type tree struct {
 
 	mu         sync.Mutex
 	nodes      map[int]*node
-	lastPID    int
 	foreground int // process group that the terminal belongs to
 	ending     bool
 }
@@ -90,7 +93,7 @@ var errExec = errors.New("libcshim: execve")
 func startTree(cfg *Config) *tree {
 	t := &tree{
 		given: *cfg, max: max(cfg.MaxProcesses, 1), ns: cfg.Namespace, ids: cfg.Identity, tracer: newTracer(cfg.Trace),
-		nodes: map[int]*node{}, lastPID: firstPID, foreground: firstPID, futexes: runtime.NewFutexes(),
+		nodes: map[int]*node{}, foreground: firstPID, futexes: runtime.NewFutexes(),
 	}
 	if t.max > 1 && cfg.MaxMemory != 0 {
 		t.budget = cage.NewBudget(cfg.MaxMemory)
@@ -107,11 +110,26 @@ func startTree(cfg *Config) *tree {
 	t.imc = newIMCBudget(cfg.MaxMemory, files)
 	t.root = &node{tree: t, pid: firstPID, group: firstPID, sid: firstPID}
 	t.nodes[firstPID] = t.root
+	t.lastID.Store(firstPID)
 	return t
 }
 
 // several reports whether there can be more than one process.
 func (t *tree) several() bool { return t.max > 1 }
+
+// nextID is the next number of the sequence. It takes no lock.
+func (t *tree) nextID() int {
+	for {
+		last := t.lastID.Load()
+		next := last + 1
+		if next > maxPID {
+			next = firstPID + 1
+		}
+		if t.lastID.CompareAndSwap(last, next) {
+			return int(next)
+		}
+	}
+}
 
 // newNode makes a child of parent, which has no program yet.
 func (t *tree) newNode(parent *node) (*node, error) {
@@ -131,16 +149,11 @@ func (t *tree) newNode(parent *node) (*node, error) {
 		}
 		return false
 	}
-	for {
-		t.lastPID++
-		if t.lastPID > maxPID {
-			t.lastPID = firstPID
-		}
-		if !taken(t.lastPID) {
-			break
-		}
+	pid := t.nextID()
+	for taken(pid) {
+		pid = t.nextID()
 	}
-	n := &node{tree: t, pid: t.lastPID, parent: parent, group: parent.group, sid: parent.sid}
+	n := &node{tree: t, pid: pid, parent: parent, group: parent.group, sid: parent.sid}
 	t.nodes[n.pid] = n
 	return n, nil
 }

@@ -34,6 +34,10 @@ type Config struct {
 	// FirstThread is the number of the first thread, and thereby what a guest
 	// takes for its process id; 0 means 1000.
 	FirstThread int
+	// NextThread gives the numbers of the further threads, one after another, where they
+	// must differ from those of other domains; nil: they count up from FirstThread. It is
+	// asked again if a thread of the domain has the number; its numbers are below 1<<29.
+	NextThread func() int
 	// Classic makes a domain of the classic ABI (Native Client x86-64): the guest's
 	// return addresses are on its own stack, and it calls NaCl's numbers.
 	Classic bool
@@ -305,7 +309,11 @@ func (d *Domain) register(t *Thread) error {
 		return ErrThreads
 	}
 	for {
-		d.lastTID++
+		if d.cfg.NextThread != nil && d.started > 0 {
+			d.lastTID = d.cfg.NextThread()
+		} else {
+			d.lastTID++
+		}
 		if d.lastTID > maxTID {
 			d.lastTID = d.cfg.FirstThread + 1
 		}

@@ -103,6 +103,12 @@ static void play(struct room *r, const char *what)
 
 static void late(int s) { (void)s; }
 
+static pthread_mutex_t *owned;
+static void *try(void *x)
+{
+	return (void *)(long)pthread_mutex_trylock(owned);
+}
+
 int main(void)
 {
 	struct room *r = mmap(0, sizeof *r, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -142,6 +148,35 @@ int main(void)
 	printf("by name: %d\n", sem_wait(s));
 	reap(1);
 	sem_unlink(name);
+
+	/* Who owns a lock is one thread of all processes. */
+	pthread_mutexattr_t ma;
+	pthread_mutexattr_init(&ma);
+	pthread_mutexattr_setpshared(&ma, PTHREAD_PROCESS_SHARED);
+	pthread_mutexattr_settype(&ma, PTHREAD_MUTEX_RECURSIVE);
+	owned = &r->lock;
+	pthread_mutex_init(owned, &ma);
+	fflush(stdout);
+	int owner = fork();
+	if (owner == 0) {
+		pthread_mutex_lock(owned);
+		sem_post(&r->full);
+		for (;;)
+			pause();
+	}
+	sem_wait(&r->full);
+	int busy = 0;
+	pthread_t threads[16];
+	for (int i = 0; i < 16; i++)
+		pthread_create(&threads[i], 0, try, 0);
+	for (int i = 0; i < 16; i++) {
+		void *v;
+		pthread_join(threads[i], &v);
+		busy += (long)v == EBUSY;
+	}
+	kill(owner, SIGKILL);
+	wait(0);
+	printf("owned by another: %d\n", busy);
 
 	/* Nobody comes: the deadline, and a signal. */
 	struct timespec ts;

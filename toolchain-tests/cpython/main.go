@@ -47,6 +47,9 @@ var (
 	again   = flag.String("again", "", "with -keep: use the sandbox's results that are there too, but for modules that this regular expression matches")
 )
 
+// zones are the machine's time zones, which the native run sees too.
+const zones = "/usr/share/zoneinfo"
+
 // reasons says why tests that pass natively don't in the sandbox.
 //
 //go:embed reasons.txt
@@ -126,8 +129,12 @@ func run() error {
 			return []string{"env", "-i", "PATH=/bin:/usr/bin", "HOME=/tmp", "LD_LIBRARY_PATH=" + native + "/lib", "TMPDIR=" + work + "/tmp", native + "/bin/python3.11"}
 		}, ""},
 		{"sandbox", func(work string) []string {
-			return []string{*binary, "run", "--net", "any", "--max-processes", "256", "--dir", sand + ":/usr:ro", "--dir", etc + ":/etc:ro", "--dir", work + ":/job", "--cwd", "/job", "--env", "PATH=/bin:/usr/bin", "--env", "HOME=/tmp", "--env", "TMPDIR=/job/tmp",
-				sand + "/bin/python3.11"}
+			args := []string{*binary, "run", "--net", "any", "--max-processes", "256", "--dir", sand + ":/usr:ro", "--dir", etc + ":/etc:ro", "--dir", work + ":/job", "--cwd", "/job",
+				"--env", "PATH=/bin:/usr/bin", "--env", "HOME=/tmp", "--env", "TMPDIR=/job/tmp"}
+			if _, err := os.Stat(zones); err == nil {
+				args = append(args, "--dir", zones+":"+zones+":ro")
+			}
+			return append(args, sand+"/bin/python3.11")
 		}, "/job"},
 	}
 	modules, err := moduleNames(filepath.Join(sand, "lib", "python3.11", "test"))

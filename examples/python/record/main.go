@@ -46,7 +46,11 @@ var steps = []struct{ keys, want string }{
 	{"\x03", ">>> "}, // Ctrl-C
 	{"os.listdir('/')\r", ">>> "},
 	{"open('/etc/passwd')\r", ">>> "},
-	{"os.fork()\r", ">>> "},
+	{"import subprocess, multiprocessing\r", ">>> "},
+	{"subprocess.run([sys.executable, '-c', 'print(6 * 7)'])\r", ">>> "},
+	{"os.system('echo this is the shell, $0')\r", ">>> "},
+	{"os.waitpid(os.fork() or os._exit(7), 0)\r", ">>> "},
+	{"multiprocessing.Pool(3).map(abs, [-3, -2, -1])\r", ">>> "},
 	{"import socket; socket.socket()\r", ">>> "},
 	{"ctypes.string_at(8)\r", "(/usr/bin/python3.11)"},
 }
