@@ -432,7 +432,11 @@ func (k *task) receiveHost(o *openFile, s *hostSocket, flags int, vecs []vec) (n
 		buf := make([]byte, size)
 		try := func() (c int, err error) {
 			var used int
-			c, used, from, err = s.receive(buf, told[:], pass)
+			var room []byte
+			if s.kind == unix.SOCK_DGRAM {
+				room = told[:] // streams have no such data, and x/sys would take a byte for it
+			}
+			c, used, from, err = s.receive(buf, room, pass)
 			control = told[:used]
 			return c, err
 		}

@@ -368,6 +368,9 @@ func sysSendmsg(k *task, a *args) (int64, error) {
 			if err != nil {
 				return 0, err
 			}
+			if s.kind != unix.SOCK_DGRAM {
+				control = nil // means nothing to a stream, and x/sys would send a byte for it
+			}
 			return k.sendHost(o, s, flags, le.Uint64(b), uint64(le.Uint32(b[msgNamelen:])), vecs, control)
 		})
 	}

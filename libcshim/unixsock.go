@@ -3,6 +3,7 @@ package libcshim
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -52,6 +53,7 @@ type unixNames struct {
 	mu   sync.Mutex
 	byID map[string]*unixSocket
 	dead int
+	auto atomic.Uint32 // the last name that autobind made
 }
 
 const maxDeadNodes = 4096
@@ -106,6 +108,24 @@ func (n *unixNames) put(key string, s *unixSocket) error {
 	}
 	n.byID[key] = s
 	return nil
+}
+
+// autobind gives a socket an abstract name of its own: five digits, as on Linux.
+func (n *unixNames) autobind(s *unixSocket) error {
+	for range 1 << 20 {
+		name := fmt.Sprintf("\x00%05x", n.auto.Add(1)&0xfffff)
+		err := n.put(name, s)
+		if err == unix.EADDRINUSE {
+			continue
+		}
+		if err == nil {
+			s.mu.Lock()
+			s.bound, s.key = name, name
+			s.mu.Unlock()
+		}
+		return err
+	}
+	return unix.ENOSPC
 }
 
 func (n *unixNames) drop(key string) {
@@ -219,7 +239,10 @@ func (k *task) bindUnix(s *unixSocket, a *args) (int64, error) {
 	s.mu.Lock()
 	bound := s.key != ""
 	s.mu.Unlock()
-	if bound || name == "" {
+	if name == "" && !bound {
+		return 0, k.p.tree.unix.autobind(s)
+	}
+	if bound {
 		if name != "" && name[0] != 0 {
 			if _, _, err := k.p.ns.Stat(k.p.dir(), name, false); err == nil {
 				return 0, unix.EADDRINUSE

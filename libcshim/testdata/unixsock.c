@@ -33,6 +33,21 @@ static void *client(void *name) {
 	return (void *)n;
 }
 
+// autobound is a socket that asks for any name.
+static void autobound(void) {
+	struct sockaddr_un a = {AF_UNIX}, b = {0};
+	int fd = socket(AF_UNIX, SOCK_DGRAM, 0), g = socket(AF_UNIX, SOCK_DGRAM, 0);
+	show(bind(fd, (void *)&a, sizeof a.sun_family)); show(bind(g, (void *)&a, sizeof a.sun_family));
+	socklen_t l = sizeof a, m = sizeof b;
+	getsockname(fd, (void *)&a, &l); getsockname(g, (void *)&b, &m);
+	show(l); show(a.sun_path[0]); show(strspn(a.sun_path + 1, "0123456789abcdef")); show(memcmp(&a, &b, l) != 0);
+	show(sendto(g, "hi", 2, 0, (void *)&a, l));
+	char c[10]; struct sockaddr_un from; m = sizeof from;
+	show(recvfrom(fd, c, sizeof c, 0, (void *)&from, &m)); show(memcmp(&from, &b, m));
+	show(bind(fd, (void *)&a, sizeof a.sun_family));
+	close(fd); close(g);
+}
+
 static void stream(const char *name) {
 	struct sockaddr_un a;
 	socklen_t l = named(&a, name);
@@ -96,6 +111,7 @@ static void datagram(void) {
 }
 
 int main(void) {
+	autobound();
 	setvbuf(stdout, 0, _IONBF, 0);
 	signal(SIGPIPE, SIG_IGN);
 	stream("sock");

@@ -27,6 +27,40 @@ static int port_of(int fd) {
 	return ntohs(family == AF_INET ? ((struct sockaddr_in *)&s)->sin_port : ((struct sockaddr_in6 *)&s)->sin6_port);
 }
 
+// ancillary is what datagrams say of themselves.
+static void ancillary(void) {
+	int v6 = family == AF_INET6, level = v6 ? IPPROTO_IPV6 : IPPROTO_IP, on = 1;
+	int fd = socket(family, SOCK_DGRAM, 0), c = socket(family, SOCK_DGRAM, 0);
+	struct sockaddr_storage s;
+	socklen_t l = local(&s, 0);
+	bind(fd, (void *)&s, l);
+	l = local(&s, port_of(fd));
+	show(setsockopt(fd, level, v6 ? IPV6_RECVHOPLIMIT : IP_RECVTTL, &on, sizeof on));
+	show(setsockopt(fd, level, v6 ? IPV6_RECVTCLASS : IP_RECVTOS, &on, sizeof on));
+	union { struct cmsghdr h; char b[CMSG_SPACE(sizeof(int))]; } u = {{CMSG_LEN(sizeof(int)), 0, level, v6 ? IPV6_HOPLIMIT : IP_TTL}};
+	memcpy(CMSG_DATA(&u.h), &(int){33}, sizeof(int));
+	struct iovec iv = {"hello", 5};
+	struct msghdr m = {.msg_name = &s, .msg_namelen = l, .msg_iov = &iv, .msg_iovlen = 1, .msg_control = &u, .msg_controllen = sizeof u};
+	for (int i = 0; i < 5; i++) show(sendmsg(c, &m, 0));
+	u.h.cmsg_len = 3;
+	show(sendmsg(c, &m, 0));
+	static const size_t rooms[] = {200, CMSG_SPACE(sizeof(int)), CMSG_LEN(1), 8, 0};
+	for (int i = 0; i < 5; i++) {
+		char b[10], ctl[200];
+		iv = (struct iovec){b, sizeof b};
+		m = (struct msghdr){.msg_iov = &iv, .msg_iovlen = 1, .msg_control = ctl, .msg_controllen = rooms[i]};
+		show(recvmsg(fd, &m, 0)); show(m.msg_flags); show(m.msg_controllen);
+		for (struct cmsghdr *h = CMSG_FIRSTHDR(&m); h; h = CMSG_NXTHDR(&m, h))
+			printf("%d %d %d %d\n", h->cmsg_level, h->cmsg_type, (int)h->cmsg_len, h->cmsg_len > CMSG_LEN(0) ? *CMSG_DATA(h) : -1);
+	}
+	// No bytes at all, but ancillary data.
+	u.h.cmsg_len = CMSG_LEN(sizeof(int));
+	m = (struct msghdr){.msg_name = &s, .msg_namelen = l, .msg_control = &u, .msg_controllen = sizeof u};
+	show(sendmsg(c, &m, 0));
+	char b[10]; show(recv(fd, b, sizeof b, 0));
+	close(fd); close(c);
+}
+
 static void *server(void *arg) {
 	int fd = *(int *)arg;
 	char b[70000];
@@ -75,6 +109,11 @@ static void stream(void) {
 	char b[100];
 	struct pollfd p = {c, POLLIN};
 	show(poll(&p, 1, 10000)); show(p.revents & POLLIN);
+	struct msghdr none = {0};
+	show(recvmsg(c, &none, 0)); show(recv(c, b, 0, 0)); // takes nothing
+	char room[100];
+	none = (struct msghdr){.msg_control = room, .msg_controllen = sizeof room};
+	show(recvmsg(c, &none, 0)); show(none.msg_controllen);
 	show(recv(c, b, 3, MSG_PEEK));
 	long n = recv(c, b, sizeof b, MSG_WAITALL);
 	printf("%.*s\n", (int)n, b);
@@ -145,6 +184,7 @@ int main(void) {
 		stream();
 		datagram();
 		wrong();
+		ancillary();
 	}
 	return 0;
 }
