@@ -40,7 +40,7 @@ var (
 	sandDir = flag.String("sandbox", "", "an installed port to be tested (default: built if it is not there)")
 	natDir  = flag.String("native", "", "a native build to compare with (default: likewise)")
 	jobs    = flag.Int("jobs", 2, "modules at a time")
-	timeout = flag.Duration("timeout", 5*time.Minute, "for each module on each side")
+	timeout = flag.Duration("timeout", 10*time.Minute, "for each module on each side")
 	output  = flag.String("write", "", "a Markdown file whose part between the marks is replaced by the result")
 	verbose = flag.Bool("v", false, "print what failing modules print")
 	keep    = flag.String("keep", "", "a directory for the results and the output of every module; native results that are there are used again")
@@ -189,7 +189,7 @@ func etcFiles(dir string) (string, error) {
 	files := map[string]string{
 		"passwd": "root:x:0:0:root:/root:/bin/sh\nhalite:x:1000:1000:halite:/tmp:/bin/sh\n",
 		"group":  "root:x:0:\nhalite:x:1000:\nnogroup:x:65534:\n",
-		"hosts":  "127.0.0.1 localhost\n::1 localhost ip6-localhost\n",
+		"hosts":  "127.0.0.1 localhost halite\n::1 localhost ip6-localhost\n",
 	}
 	for _, name := range []string{"services", "protocols", "mime.types"} {
 		if text, err := os.ReadFile("/etc/" + name); err == nil {
@@ -307,6 +307,9 @@ func (o *outcome) read(data []byte) error {
 	o.tests, o.why = map[string]string{}, map[string]string{}
 	for _, s := range doc.Suites {
 		for _, c := range s.Cases {
+			if c.Name == "" {
+				continue // printed by a test: the suite's own tests print such files
+			}
 			result := "pass"
 			switch {
 			case c.Failure != nil || c.Error != nil:
