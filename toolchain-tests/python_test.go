@@ -69,6 +69,9 @@ func TestPythonCommand(t *testing.T) {
 		{"-c|import subprocess; subprocess.run(['ls'])", "", 1, "^$", "FileNotFoundError: .*'ls'"},
 		{"-c|import subprocess, sys; print(subprocess.check_output([sys.executable, '-I', '-S', '-c', 'print(6 * 7)']))", "", 0, `^b'42\\n'\n$`, "^$"},
 		{"-c|import os; pid = os.fork(); pid or os._exit(7); print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))", "", 0, "^7\n$", "^$"},
+		{"-c|import os\nwhile True: os.fork()", "", 1, "^$", "BlockingIOError: .*Resource temporarily unavailable"}, // a bomb has an end
+		{"-c|import multiprocessing as m; print(m.Pool(3).map(abs, [-3, -2, -1]))", "", 0, `^\[3, 2, 1\]\n$`, ""},
+		{"-c|import pty; print(pty.spawn(['/usr/bin/python3.11', '-I', '-S', '-c', 'print(6 * 7, open(\"/dev/tty\").isatty())']))", "", 0, "42 True", ""},
 		{"-c|import socket; socket.socket()", "", 1, "^$", "PermissionError: .*Permission denied"},
 		{"-c|import urllib.request; urllib.request.urlopen('http://localhost/')", "", 1, "^$", "URLError"},
 	} {
