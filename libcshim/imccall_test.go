@@ -238,15 +238,15 @@ func BenchmarkIMCCall(b *testing.B) {
 		check(b, <-served)
 		check(b, acc.Close())
 	})
-	b.Run("guest", func(b *testing.B) {
-		acc, object := imc.NewEndpoints()
-		server := imcScene(b, prog, "serve", map[int]imc.Desc{10: acc})
-		done := make(chan bool)
-		go func() { defer close(done); server.run(b, within(b, time.Hour)) }()
-		calls(b, object)
-		check(b, object.Close())
-		<-done
-		server.wantOK(b)
-		check(b, acc.Close())
-	})
+	for _, scene := range []string{"serve", "plain"} {
+		b.Run("guest/"+scene, func(b *testing.B) {
+			acc, object := imc.NewEndpoints()
+			server, ended := objectRun(b, prog, scene, map[int]imc.Desc{10: acc})
+			calls(b, object)
+			check(b, object.Close())
+			<-ended
+			server.wantOK(b)
+			check(b, acc.Close())
+		})
+	}
 }

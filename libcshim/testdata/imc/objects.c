@@ -216,6 +216,18 @@ static void mute(void)
 static void reset(void) { begin(in_call, 11); begin(in_call, 11); ended(-ECONNRESET, -ECONNREFUSED); }
 static void refused(void) { begin(in_call, 11); begin(in_connect, 11); ended(-ECONNREFUSED, -ECONNREFUSED); }
 
+// An echo by hand, without the memory that nacl_imc_serve asks the host for, call by call:
+// a call is one message, and begins as its answer does.
+static void plain(void)
+{
+	int fd, n;
+	while ((fd = nacl_imc_accept(10)) >= 0) {
+		if ((n = recv_(fd, b, sizeof b, 0, 0, 0)) >= 0) send_(fd, b, n, 0, 0, 0);
+		close(fd);
+	}
+	want(fd, -EIO);
+}
+
 static int rounds;
 
 static void bench(void)
@@ -228,7 +240,7 @@ int main(int argc, char **argv)
 {
 	static const struct { const char *name; void (*f)(void); } all[] = {
 		{"serve", serve}, {"caller", caller}, {"broken", broken}, {"unlucky", unlucky}, {"closing", closing},
-		{"mute", mute}, {"reset", reset}, {"refused", refused}, {"bench", bench},
+		{"mute", mute}, {"reset", reset}, {"refused", refused}, {"plain", plain}, {"bench", bench},
 	};
 	if (argc > 2) rounds = atoi(argv[2]);
 	for (int i = 0; i < sizeof all / sizeof *all; i++)
