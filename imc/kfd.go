@@ -286,14 +286,21 @@ func (k *kfd) linger(h *handle, done <-chan struct{}, l lingerer) error {
 		return errAgain
 	}
 	defer glances.Add(-1)
-	for end := time.Now().Add(glanceTimes * glanceTime); ; {
+	var end time.Time
+	for {
 		k.lingering.Add(1)
 		err := error(errAgain)
 		if k.holders.Load() == limited {
 			err = l.linger(k)
 		}
 		k.lingering.Add(-1)
-		if err != errAgain || k.holders.Load() != limited || h != nil && h.closed.Load() || done != nil && expired(done) || time.Now().After(end) {
+		if err != errAgain || k.holders.Load() != limited || h != nil && h.closed.Load() || done != nil && expired(done) {
+			return err
+		}
+		switch now := time.Now(); {
+		case end.IsZero():
+			end = now.Add(glanceTimes * glanceTime)
+		case now.After(end):
 			return err
 		}
 	}

@@ -30,11 +30,18 @@ func (s *sending) try(k *kfd) error {
 	}
 }
 
+var sendings = sync.Pool{New: func() any { return new(sending) }}
+
 // plain is the header of messages without descriptors.
 var plain = appendHeader(nil, nil)
 
 func (k *kfd) sendMessage(h *handle, done <-chan struct{}, nonblock bool, m message) error {
-	s := sending{pieces: [2][]byte{plain, m.data}}
+	s := sendings.Get().(*sending)
+	defer func() {
+		*s = sending{}
+		sendings.Put(s)
+	}()
+	s.pieces = [2][]byte{plain, m.data}
 	if len(m.descs) > 0 {
 		list := make([]outgoing, 0, len(m.descs))
 		defer func() { release(list) }()
@@ -62,7 +69,7 @@ func (k *kfd) sendMessage(h *handle, done <-chan struct{}, nonblock bool, m mess
 			s.oob = unix.UnixRights(fds...)
 		}
 	}
-	err := k.do(h, done, nonblock, true, &s)
+	err := k.do(h, done, nonblock, true, s)
 	if err == errSlowly {
 		err = errAgain
 	}
