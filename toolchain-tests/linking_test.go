@@ -37,6 +37,9 @@ import (
 // LINKER is halite, glibc or musl. The linkers without an own output must agree,
 // and each own output must differ from theirs. Those of a program are collected
 // in the table of docs/loading.md.
+//
+// In the sandbox each program runs a second time, with libraries in its global scope that
+// change nothing, but make the linker keep an index of symbols and relocate in parallel.
 var linkers = []linker{
 	{"halite", func() []string { return []string{haliteCmd, "cc"} }, func() string { return toolchainID }},
 	{"glibc", func() []string { return []string{"gcc"} }, gccID},
@@ -197,7 +200,7 @@ func (c *linkCase) build(t *testing.T, l linker) string {
 }
 
 // run returns what the program wrote and how it ended.
-func (c *linkCase) run(t *testing.T, l linker, dir string) (out, stderr string) {
+func (c *linkCase) run(t *testing.T, l linker, dir string, preload ...string) (out, stderr string) {
 	t.Helper()
 	libs, prog := dir, filepath.Join(dir, "prog")
 	if l.name == "halite" {
@@ -208,8 +211,16 @@ func (c *linkCase) run(t *testing.T, l linker, dir string) (out, stderr string) 
 		env = append(env, strings.ReplaceAll(e, "$LIBS", libs))
 	}
 	var r result
+	if len(preload) > 0 {
+		more := strings.Join(preload, ":")
+		if i := slices.IndexFunc(env, func(e string) bool { return strings.HasPrefix(e, "LD_PRELOAD=") }); i >= 0 {
+			env[i] += ":" + more
+		} else {
+			env = append(env, "LD_PRELOAD="+more)
+		}
+	}
 	if l.name == "halite" {
-		args := []string{haliteCmd, "run", "--dir", dir + ":" + libs + ":ro", "--cwd", libs}
+		args := []string{haliteCmd, "run", "--dir", dir + ":" + libs + ":ro", "--dir", filepath.Dir(dir) + ":/builds:ro", "--cwd", libs}
 		for _, e := range env {
 			args = append(args, "--env", e)
 		}
@@ -225,6 +236,20 @@ func (c *linkCase) run(t *testing.T, l linker, dir string) (out, stderr string) 
 		r.stdout += fmt.Sprintf("status %d\n", r.status)
 	}
 	return r.stdout, r.stderr
+}
+
+// paddings builds libraries that nobody needs, and returns their names for the guest.
+func paddings(t *testing.T) (names []string) {
+	t.Helper()
+	c := &linkCase{name: "padding", text: "int padding_value;\nint *padding_table[300] = { [0 ... 299] = &padding_value };\n"}
+	for i := range 10 {
+		c.parts = append(c.parts, linkPart{"lib", []string{fmt.Sprintf("padding%d.so", i)}, c.text})
+	}
+	dir := c.build(t, linkers[0])
+	for _, p := range c.parts {
+		names = append(names, "/builds/"+filepath.Base(dir)+"/"+p.args[0])
+	}
+	return names
 }
 
 // rows are the program's lines in docs/loading.md, "" without differences.
@@ -268,6 +293,7 @@ func TestLinking(t *testing.T) {
 	if len(cases) < 60 {
 		t.Errorf("%d programs", len(cases))
 	}
+	padding := paddings(t)
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -280,6 +306,11 @@ func TestLinking(t *testing.T) {
 				out, stderr := c.run(t, l, c.build(t, l))
 				if l.name == "halite" && !strings.Contains(stderr, c.says) {
 					t.Errorf("standard error does not contain %q:\n%s", c.says, head(stderr))
+				}
+				if l.name == "halite" {
+					if again, stderr := c.run(t, l, c.build(t, l), padding...); again != out {
+						t.Errorf("with many libraries: %s\n%s%s", difference(again, out), head(again), head(stderr))
+					}
 				}
 				o, differs := c.out[l.name]
 				switch {
