@@ -335,6 +335,7 @@ func (l *Linker) Unload(token uint32) error {
 		return fmt.Errorf("%d is not a token of dlclose", token)
 	}
 	delete(l.closing, token)
+	l.showDebug(debugDelete)
 	var errs []error
 	for o := range f.dead {
 		place, err := o.image.Unload()

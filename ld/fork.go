@@ -31,7 +31,7 @@ func (l *Linker) Fork(from, to int, copyDomain func(*Config) error) (*Linker, er
 	for _, r := range l.retired {
 		n.retired = append(n.retired, &retired{place: r.place.In(cfg.Cage)})
 	}
-	n.adds, n.subs, n.serial, n.token = l.adds, l.subs, l.serial, l.token
+	n.adds, n.subs, n.serial, n.token, n.debug = l.adds, l.subs, l.serial, l.token, l.debug
 	n.tlsEnd, n.tlsMax, n.started = l.tlsEnd, l.tlsMax, l.started
 	n.guest.next, n.guest.left = l.guest.next, l.guest.left
 	for class, blocks := range l.guest.free {

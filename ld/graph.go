@@ -316,6 +316,7 @@ func (l *Linker) install(g *graph) error {
 			return err
 		}
 	}
+	l.showDebug(debugAdd)
 	l.objects = append(l.objects, g.added...)
 	l.chain()
 	for _, o := range g.added {

@@ -94,7 +94,53 @@ func (l *Linker) publish(o *object) error {
 		return err
 	}
 	l.handles[o.link] = o
+	if o == l.main && o.dyn.Debug != 0 {
+		return l.publishDebug(o)
+	}
 	return nil
+}
+
+// States of struct r_debug.
+const (
+	debugConsistent = iota
+	debugAdd
+	debugDelete
+)
+
+// publishDebug lets DT_DEBUG of the program lead to a struct r_debug, from where debuggers
+// find the list of objects.
+func (l *Linker) publishDebug(o *object) error {
+	at, ok := o.image.Data(uint64(o.dyn.Debug), 8)
+	if !ok {
+		return nil // the section is read-only: debuggers must do without
+	}
+	addr, err := l.put(o, make([]byte, debugSize))
+	if err != nil {
+		return err
+	}
+	le.PutUint64(at, uint64(addr))
+	l.debug = addr
+	return nil
+}
+
+// debugSize is that of struct r_debug: r_version, r_map, r_brk, r_state, r_ldbase.
+const debugSize = 5 * 8
+
+// showDebug writes struct r_debug. r_brk is 0: no function of the guest is called when the
+// list changes. r_ldbase is 0 too, because there is no linker in the guest.
+func (l *Linker) showDebug(state uint32) {
+	if l.debug == 0 {
+		return
+	}
+	var b [debugSize]byte
+	le.PutUint32(b[0:], 1)
+	if len(l.objects) > 0 {
+		le.PutUint64(b[8:], uint64(l.objects[0].link))
+	}
+	le.PutUint32(b[24:], state)
+	if err := l.mem.Write(l.debug, b[:]); err != nil {
+		l.trace("r_debug: %v", err)
+	}
 }
 
 // unpublish takes the handle back.
@@ -102,13 +148,16 @@ func (l *Linker) unpublish(o *object) {
 	if o.link != 0 {
 		delete(l.handles, o.link)
 	}
+	if o == l.main {
+		l.debug = 0
+	}
 	for _, b := range o.blocks {
 		l.guest.release(b)
 	}
 	o.blocks, o.link = nil, 0
 }
 
-// chain writes the link_map list anew.
+// chain writes the link_map list anew, which is consistent then.
 func (l *Linker) chain() {
 	for i, o := range l.objects {
 		if o.link == 0 {
@@ -129,4 +178,5 @@ func (l *Linker) chain() {
 			l.trace("%s: link_map: %v", o, err)
 		}
 	}
+	l.showDebug(debugConsistent)
 }

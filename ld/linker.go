@@ -81,6 +81,7 @@ type Linker struct {
 	retired  []*retired
 	keep     int // places kept for their files; see release
 	guest    arena
+	debug    uint32 // guest address of struct r_debug; 0 without one
 	adds     uint64 // for dl_iterate_phdr
 	subs     uint64
 	serial   int
