@@ -83,7 +83,7 @@ type handlerTag struct {
 
 // Attention delivers what is pending. It implements runtime.Personality.
 func (p *Process) Attention(t *runtime.Thread) {
-	k, ok := t.Local.(*task)
+	k, ok := t.Local().(*task)
 	if !ok {
 		return
 	}
@@ -204,7 +204,7 @@ func (k *task) altState(sp uint64) uint32 {
 // HandlerReturn puts back the mask: the one in the handler's ucontext, which it
 // may have changed. It implements runtime.Personality.
 func (p *Process) HandlerReturn(t *runtime.Thread, tag any) {
-	k := t.Local.(*task)
+	k := t.Local().(*task)
 	h := tag.(handlerTag)
 	if m, err := p.mem.Load64(h.uc + ucSigmask); err == nil {
 		h.mask = sigset(m)
@@ -220,7 +220,7 @@ func (p *Process) HandlerReturn(t *runtime.Thread, tag any) {
 // Fault turns a fault into its signal, if the guest has a handler for it that is
 // not blocked. It implements runtime.Personality.
 func (p *Process) Fault(t *runtime.Thread, f *runtime.FaultError) bool {
-	k, ok := t.Local.(*task)
+	k, ok := t.Local().(*task)
 	if !ok || f.Signal < 1 || f.Signal > numSignals {
 		return false
 	}

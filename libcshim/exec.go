@@ -51,7 +51,7 @@ func (k *task) execve(dirfd, path, argv, envp uint64, flags int) (int64, error) 
 		k.p.tracer.note(k.p, "+++ execve %q: %v +++", name, err)
 		return 0, execErrno(err)
 	}
-	next.main.Local.(*task).sig.mask = k.mask()
+	next.main.Local().(*task).sig.mask = k.mask()
 	t := k.p.tree
 	t.mu.Lock()
 	n := k.p.node
@@ -244,7 +244,7 @@ func (p *Process) takeOver(old *Process) {
 			p.setTimer(which, left, every)
 		}
 	}
-	if p.signals.pending.set&^p.main.Local.(*task).sig.mask != 0 {
+	if p.signals.pending.set&^p.main.Local().(*task).sig.mask != 0 {
 		p.main.Kick()
 	}
 }

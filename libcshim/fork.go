@@ -91,7 +91,7 @@ func (k *task) fork() (pid int, err error) {
 	c.signals.actions = p.signals.actions
 	sig := taskSignals{mask: k.sig.mask, altAddr: k.sig.altAddr, altSize: k.sig.altSize, altFlags: k.sig.altFlags}
 	p.signals.mu.Unlock()
-	thread.Local = &task{p: c, t: thread, name: name, sig: sig}
+	thread.SetLocal(&task{p: c, t: thread, name: name, sig: sig})
 	started = true
 	t.start(n, c)
 	return n.pid, nil

@@ -116,7 +116,7 @@ func (p *Process) load() error {
 	if err != nil {
 		return err
 	}
-	t.Local = &task{p: p, t: t, name: baseName(p.exe)}
+	t.SetLocal(&task{p: p, t: t, name: baseName(p.exe)})
 	p.main = t
 	return nil
 }

@@ -524,11 +524,11 @@ func (p *Process) Syscall(t *runtime.Thread, nr uint64, a [6]uint64) int64 {
 
 // serve does one call, which is nil if there is none of that number.
 func (p *Process) serve(t *runtime.Thread, c *call, nr uint64, a [6]uint64) int64 {
-	k, ok := t.Local.(*task)
+	k, ok := t.Local().(*task)
 	if !ok {
 		// A call from the host into the guest: it gets its task now.
 		k = &task{p: p, t: t}
-		t.Local = k
+		t.SetLocal(k)
 	}
 	if c == nil {
 		if p.tracer != nil {
@@ -547,7 +547,7 @@ func (p *Process) ThreadEnd(t *runtime.Thread) {
 	if p.linker != nil {
 		p.linker.ThreadExit(t.TID())
 	}
-	if k, ok := t.Local.(*task); ok {
+	if k, ok := t.Local().(*task); ok {
 		k.dieRobust()
 		p.signals.mu.Lock()
 		k.sig.mask = ^sigset(0)

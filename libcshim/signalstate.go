@@ -246,7 +246,7 @@ func (p *Process) tasks() []*task {
 	threads := p.dom.Threads()
 	list := make([]*task, 0, len(threads))
 	for _, t := range threads {
-		if k, ok := t.Local.(*task); ok {
+		if k, ok := t.Local().(*task); ok {
 			list = append(list, k)
 			if t.TID() == p.dom.PID() {
 				list[0], list[len(list)-1] = list[len(list)-1], list[0]

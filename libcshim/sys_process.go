@@ -381,7 +381,7 @@ func (p *Process) commName() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.main != nil {
-		if k, ok := p.main.Local.(*task); ok {
+		if k, ok := p.main.Local().(*task); ok {
 			return k.name
 		}
 	}

@@ -336,7 +336,7 @@ func (k *task) tkill(tid, sig uint64) (int64, error) {
 
 func (k *task) taskOf(tid int) (*task, error) {
 	if t := k.p.dom.Thread(tid); t != nil {
-		if target, ok := t.Local.(*task); ok {
+		if target, ok := t.Local().(*task); ok {
 			return target, nil
 		}
 	}

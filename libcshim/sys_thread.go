@@ -38,7 +38,7 @@ func threadSpawn(k *task, a *args) (int64, error) {
 	k.p.signals.mu.Lock()
 	mask := k.sig.mask
 	k.p.signals.mu.Unlock()
-	t.Local = &task{p: k.p, t: t, name: k.name, sig: taskSignals{mask: mask}}
+	t.SetLocal(&task{p: k.p, t: t, name: k.name, sig: taskSignals{mask: mask}})
 	if ptid := uint32(a[4]); ptid != 0 {
 		if err := k.p.mem.Store32(ptid, uint32(t.TID())); err != nil {
 			t.Drop()

@@ -164,8 +164,8 @@ func (p *Process) copyFrom(tp *Template, old *Process) error {
 		return err
 	}
 	p.dom.SetSymbolizer(symbolizer{p.linker})
-	was := from.main.Local.(*task)
-	thread.Local = &task{p: p, t: thread, name: was.name, sig: taskSignals{mask: was.sig.mask, altAddr: was.sig.altAddr, altSize: was.sig.altSize, altFlags: was.sig.altFlags}}
+	was := from.main.Local().(*task)
+	thread.SetLocal(&task{p: p, t: thread, name: was.name, sig: taskSignals{mask: was.sig.mask, altAddr: was.sig.altAddr, altSize: was.sig.altSize, altFlags: was.sig.altFlags}})
 	p.signals.actions = from.signals.actions
 	if err := p.setCallers(); err != nil {
 		thread.Drop()

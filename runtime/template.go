@@ -83,7 +83,7 @@ func (tp *Template) Size() uint64 { return tp.space.Size() }
 
 // NewDomain makes a domain that stands where the template does. Of cfg, Personality,
 // Budget, CPU and the limits are its own; the rest is the template's. Its thread is not
-// yet there for calls: set its Local, call SetCallers if there are to be several, and
+// yet there for calls: call SetLocal, and SetCallers if there are to be several, and
 // then Wait. One that does not come to that must be given to Drop.
 //
 // Go functions that the template had are the new domain's too.

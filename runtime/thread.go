@@ -13,9 +13,7 @@ import (
 // A Thread is one guest thread. Its methods belong to the goroutine that runs it
 // (that is, to code called by a Personality), except where said otherwise.
 type Thread struct {
-	// Local is the Personality's own state of the thread; the runtime never
-	// looks at it. Set it before Start.
-	Local any
+	local atomic.Pointer[any] // see Local
 
 	d    *Domain
 	tid  int
@@ -77,6 +75,19 @@ var errThreadEnded = errors.New("halite: the guest thread has ended")
 
 // errWaits leaves the loop of a thread that waits for calls of the host.
 var errWaits = errors.New("halite: the guest thread waits for calls")
+
+// Local is the Personality's own state of the thread, nil until SetLocal; the runtime
+// never looks at it. Safe from any goroutine: who asks for a domain's Threads finds
+// some that are not ready yet.
+func (t *Thread) Local() any {
+	if v := t.local.Load(); v != nil {
+		return *v
+	}
+	return nil
+}
+
+// SetLocal sets it. Call it before Start. Safe from any goroutine.
+func (t *Thread) SetLocal(v any) { t.local.Store(&v) }
 
 // TID is the thread's number. Safe from any goroutine.
 func (t *Thread) TID() int { return t.tid }
