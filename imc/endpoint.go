@@ -2,6 +2,7 @@ package imc
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"slices"
@@ -581,6 +582,21 @@ func (s *AcceptEndpoint) Next(ctx context.Context) (*Request, error) {
 		err = ctx.Err()
 	}
 	return r, err
+}
+
+// AwaitNext is Next that does not fail while the process, or the system, has no
+// descriptor left for the connection: it waits in line meanwhile. It is what servers want,
+// which others could end otherwise by opening one connection after another.
+func (s *AcceptEndpoint) AwaitNext(ctx context.Context) (*Request, error) {
+	for pause := minPause; ; {
+		r, err := s.Next(ctx)
+		if !errors.Is(err, unix.EMFILE) && !errors.Is(err, unix.ENFILE) {
+			return r, err
+		}
+		if nap(&pause, ctx.Done()) != nil {
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // next looks at stop whenever it was woken: a flag costs less than a channel that has

@@ -158,7 +158,7 @@ func Revocable(c *ConnectEndpoint) (*ConnectEndpoint, func(), error) {
 	go func() {
 		defer close(over)
 		for {
-			r, err := acc.Next(ctx)
+			r, err := acc.AwaitNext(ctx)
 			if err != nil {
 				break
 			}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -37,19 +36,11 @@ func (s *Server) Serve(ctx context.Context, acc *imc.AcceptEndpoint) error {
 	}
 	places := make(chan struct{}, most)
 	for {
-		r, err := acc.Next(ctx)
+		r, err := acc.AwaitNext(ctx)
 		switch {
 		case errors.Is(err, unix.EPIPE):
 			wg.Wait() // those that are connected go on
 			return nil
-		case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
-			// Nothing is lost: connections wait in line. No event tells when there is
-			// room again.
-			select {
-			case <-time.After(20 * time.Millisecond):
-			case <-ctx.Done():
-			}
-			continue
 		case err != nil:
 			return err
 		}

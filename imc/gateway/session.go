@@ -590,7 +590,7 @@ func (s *Session) imported(id uint32) *imc.ConnectEndpoint {
 	s.spawn(func() {
 		defer acc.Close()
 		for {
-			r, err := acc.Next(s.ctx)
+			r, err := acc.AwaitNext(s.ctx)
 			if err != nil {
 				if s.ctx.Err() == nil && id != 0 {
 					s.mu.Lock()

@@ -170,16 +170,21 @@ func NewListener(s *imc.AcceptEndpoint) net.Listener { return listener{s} }
 type listener struct{ s *imc.AcceptEndpoint }
 
 func (l listener) Accept() (net.Conn, error) {
-	c, err := l.s.Accept(context.Background())
-	switch {
-	case err == nil:
-		return NewConn(c), nil
-	case errors.Is(err, unix.EPIPE):
-		err = io.EOF
-	case errors.Is(err, unix.EBADF):
-		err = net.ErrClosed
+	for {
+		r, err := l.s.AwaitNext(context.Background())
+		switch {
+		case errors.Is(err, unix.EPIPE):
+			return nil, io.EOF
+		case errors.Is(err, unix.EBADF):
+			return nil, net.ErrClosed
+		case err != nil:
+			return nil, err
+		}
+		if c, err := r.Accept(); err == nil {
+			return NewConn(c), nil
+		}
+		// The other side gave up.
 	}
-	return nil, err
 }
 
 func (l listener) Close() error   { return connError(l.s.Close()) }
