@@ -3,6 +3,7 @@ package halite_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -338,7 +339,38 @@ func soakProgram(t *testing.T) func(ctx context.Context, i int) error {
 	}
 }
 
-// soakClassicProgram runs programs that print a line, and one that faults.
+// classicThreads is a program whose threads come and go, which handles two faults of
+// its own, and which ends while a thread of it spins: a list of calls for driver.s, which
+// says what they look like.
+func classicThreads(t *testing.T) []byte {
+	const shared, threads = nexe.DataAddr + 0x1f000, 8
+	code, functions, err := assembled.Read("libcshim/testdata/classic/driver.hex")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := make([]byte, 0x20000)
+	at := data
+	call := func(target uint32, args ...uint64) {
+		binary.LittleEndian.PutUint32(at, target)
+		for i, a := range args {
+			binary.LittleEndian.PutUint64(at[8+8*i:], a)
+		}
+		at = at[64:]
+	}
+	const handler, create = 0x10000 + 32*87, 0x10000 + 32*80
+	call(handler, uint64(functions["handler"]), 0)
+	call(functions["fault_illegal"])
+	call(functions["fault_divide"])
+	call(create, uint64(functions["spinner"]), shared-0x800, shared, 0)
+	for i := range uint64(threads) {
+		call(create, uint64(functions["thread"]), shared-0xa00-0x200*i, shared, 0)
+	}
+	call(functions["await"], shared, threads)
+	return nexe.Program(32, code, []byte("constant"), data).Bytes()
+}
+
+// soakClassicProgram runs programs that print a line, some with threads and faults, and
+// one that ends with a fault.
 func soakClassicProgram(t *testing.T) func(ctx context.Context, i int) error {
 	code, functions, err := assembled.Read("libcshim/testdata/classic/hello.hex")
 	if err != nil {
@@ -360,17 +392,23 @@ func soakClassicProgram(t *testing.T) func(ctx context.Context, i int) error {
 			}
 		}
 	}
-	bad := filepath.Join(dir, "faults")
-	if err := os.WriteFile(bad, nexe.Program(32, []byte{0x0f, 0x0b}, nil, nil).Bytes(), 0o600); err != nil {
-		t.Fatal(err)
+	bad, threads := filepath.Join(dir, "faults"), filepath.Join(dir, "threads")
+	for name, b := range map[string][]byte{bad: nexe.Program(32, []byte{0x0f, 0x0b}, nil, nil).Bytes(), threads: classicThreads(t)} {
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return func(ctx context.Context, i int) error {
-		if i%5 == 4 {
+		switch i % 6 {
+		case 4:
 			_, err := halite.Run(ctx, halite.Config{Program: bad})
 			return crashed(err, syscall.SIGILL)
+		case 5:
+			status, err := halite.Run(ctx, halite.Config{Program: threads})
+			return expect("threads", status.Status(), 0, err)
 		}
 		var out bytes.Buffer
-		status, err := halite.Run(ctx, halite.Config{Program: files[i%5], Args: []string{"world"}, Stdout: &out})
+		status, err := halite.Run(ctx, halite.Config{Program: files[i%6], Args: []string{"world"}, Stdout: &out})
 		return expect("hello", fmt.Sprintf("%d %s", status.Status(), &out), "69 hello,world\n", err)
 	}
 }
