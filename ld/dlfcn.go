@@ -401,9 +401,10 @@ func (l *Linker) Symbolize(addr uint32) (object, symbol string, delta uint32, ok
 		return "", "", 0, false
 	}
 	at := addr - o.bias
-	if !o.symbolsRead {
+	if !o.symbolsRead && l.symbolBytes < maxSymbolBytes {
 		o.symbolsRead = true
 		o.symbols = l.readSymbols(o)
+		l.symbolBytes += o.symbols.Size()
 	}
 	if name, start, ok := o.symbols.Nearest(at); ok {
 		return o.String(), name, at - start, true
@@ -415,6 +416,10 @@ func (l *Linker) Symbolize(addr uint32) (object, symbol string, delta uint32, ok
 	}
 	return o.String(), "", at, true
 }
+
+// maxSymbolBytes is where no more full symbol tables are read. A backtrace can lead through
+// many objects, and their files can have any size.
+const maxSymbolBytes = 256 << 20
 
 // readSymbols reads the full symbol table of an object, if it still can.
 func (l *Linker) readSymbols(o *object) *loader.SymbolTable {

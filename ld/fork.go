@@ -14,7 +14,7 @@ func (l *Linker) Fork(from, to int, copyDomain func(*Config) error) (*Linker, er
 		return nil, err
 	}
 	n := New(cfg)
-	n.loader, n.withoutText, n.keep = l.loader, l.withoutText, l.keep
+	n.loader, n.withoutText, n.keep, n.maxBytes = l.loader, l.withoutText, l.keep, l.maxBytes
 	f := forking{to: n, objects: map[*object]*object{nil: nil, hostObject: hostObject}}
 	n.main = f.object(l.main)
 	n.objects = f.list(l.objects)
@@ -32,6 +32,7 @@ func (l *Linker) Fork(from, to int, copyDomain func(*Config) error) (*Linker, er
 		n.retired = append(n.retired, &retired{place: r.place.In(cfg.Cage)})
 	}
 	n.adds, n.subs, n.serial, n.token, n.debug = l.adds, l.subs, l.serial, l.token, l.debug
+	n.symbolBytes = l.symbolBytes // the tables are shared; the copy counts them too
 	n.tlsEnd, n.tlsMax, n.started = l.tlsEnd, l.tlsMax, l.started
 	n.guest.next, n.guest.left = l.guest.next, l.guest.left
 	for class, blocks := range l.guest.free {

@@ -19,6 +19,7 @@ type graph struct {
 	modules int // TLS modules before the operation
 	added   []*object
 	work    int64                              // what may still be done; see spend
+	bytes   uint64                             // of the files' contents, which are all held until the end
 	missing func(*object, string, error) error // what to do about a missing library; nil: fail
 }
 
@@ -35,6 +36,10 @@ const (
 	workPlace = 64
 	workEdge  = 4
 )
+
+// maxGraphBytes bounds the files of one loading operation together: they are read before
+// the domain's own limit of memory sees them.
+const maxGraphBytes = 1 << 30
 
 // spend takes from what may be done for an object.
 func (g *graph) spend(n int, o *object) error {
@@ -137,6 +142,9 @@ func (g *graph) need(name string, from *object) (*object, error) {
 	}
 	if n := len(g.l.objects) + len(g.added); n >= g.l.cfg.MaxObjects {
 		return nil, fmt.Errorf("%s: more than %d objects", c.path, g.l.cfg.MaxObjects)
+	}
+	if g.bytes += c.file.LoadedBytes(); g.bytes > g.l.maxBytes {
+		return nil, fmt.Errorf("%s: with it, more than %d bytes would be loaded at once", c.path, g.l.maxBytes)
 	}
 	if err := g.l.checkForeign(c.file); err != nil {
 		return nil, err

@@ -453,3 +453,53 @@ func tryOpen(t *testing.T, l *Linker, at int) (loaded bool) {
 	}
 	return loaded
 }
+
+// TestSymbolBytes: full symbol tables are read for messages until there are many of them;
+// then the exported names must do.
+func TestSymbolBytes(t *testing.T) {
+	dir := build(t, []source{{"a", "int f(void) { return 1; }", nil}, {"b", "int g(void) { return 1; }", nil}}, "", nil)
+	f := files{}
+	for _, name := range []string{"a.so", "b.so"} {
+		b, err := os.ReadFile(dir + "/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f["/lib/"+name] = b
+	}
+	l := hostileLinker(t, f)
+	look := func(lib, name string) *object {
+		h, err := l.Open(thread1, lib, RTLDNow, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := l.Sym(h, name, "", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if object, symbol, delta, ok := l.Symbolize(a.Addr); !ok || object != "/lib/"+lib || symbol != name || delta != 0 {
+			t.Errorf("%s: %s %s+%#x %v", name, object, symbol, delta, ok)
+		}
+		return l.handles[h]
+	}
+	if o := look("a.so", "f"); o.symbols == nil || l.symbolBytes != o.symbols.Size() || l.symbolBytes == 0 {
+		t.Errorf("%d bytes of symbols", l.symbolBytes)
+	}
+	l.symbolBytes = maxSymbolBytes
+	if o := look("b.so", "g"); o.symbols != nil {
+		t.Error("another table was read")
+	}
+}
+
+// TestManyBytes: the files of one loading operation have a bound together, because all of
+// them are in the host's memory at once. (The bound itself is a gigabyte.)
+func TestManyBytes(t *testing.T) {
+	f := files{"/lib/a.so": tiny("a.so", "", "b.so"), "/lib/b.so": tiny("b.so", "", "c.so"), "/lib/c.so": tiny("c.so", "")}
+	l := hostileLinker(t, f)
+	l.maxBytes = uint64(len(f["/lib/a.so"]) + len(f["/lib/b.so"]))
+	refusedOpen(t, l, "a.so", fmt.Sprintf("/lib/c.so: with it, more than %d bytes would be loaded at once", l.maxBytes))
+	for _, name := range []string{"c.so", "b.so", "a.so"} { // one by one they may
+		if _, err := l.Open(thread1, name, RTLDNow, 0); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -79,12 +79,15 @@ type Linker struct {
 	uniqueMu sync.Mutex         // guards unique while objects are relocated
 	index    globalIndex
 	retired  []*retired
-	keep     int // places kept for their files; see release
+	keep     int    // places kept for their files; see release
+	maxBytes uint64 // of the files of one loading operation
 	guest    arena
 	debug    uint32 // guest address of struct r_debug; 0 without one
-	adds     uint64 // for dl_iterate_phdr
-	subs     uint64
-	serial   int
+
+	symbolBytes int    // of the objects' full symbol tables
+	adds        uint64 // for dl_iterate_phdr
+	subs        uint64
+	serial      int
 
 	tls     []*object // by module id - 1; nil: unloaded
 	tlsEnd  uint32    // bytes of static TLS given out below the thread pointer
@@ -124,6 +127,8 @@ func New(cfg Config) *Linker {
 		closing: map[uint32]*finalizer{},
 		errors:  map[int]string{},
 		keep:    keepPlaces,
+
+		maxBytes: maxGraphBytes,
 	}
 	if cfg.Cage != nil {
 		l.mem = safemem.New(cfg.Cage.Base())

@@ -602,6 +602,14 @@ func (f *File) ReleaseContents() {
 	}
 }
 
+// LoadedBytes is how much of the file was read for its segments.
+func (f *File) LoadedBytes() (n uint64) {
+	for i := range f.Segments {
+		n += uint64(f.Segments[i].FileSize)
+	}
+	return n
+}
+
 // Extent is the page-rounded range of addresses that the file occupies.
 func (f *File) Extent() (lo uint32, size uint64) {
 	lo = pageDown(f.Segments[0].Addr)

@@ -48,6 +48,14 @@ func (in *reader) symbolTable(h *header) *SymbolTable {
 	return nil
 }
 
+// Size is how much memory the table takes.
+func (t *SymbolTable) Size() int {
+	if t == nil {
+		return 0
+	}
+	return len(t.symbols) + len(t.names)
+}
+
 // Nearest returns the function that covers an address, as the file counts them:
 // the one with the highest start not above it, unless the address is beyond its
 // size.
