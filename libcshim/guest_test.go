@@ -147,7 +147,7 @@ func TestLikeNative(t *testing.T) {
 		name := strings.TrimSuffix(filepath.Base(source), ".c")
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			native := exec.Command(buildNative(t, source), "first", "second arg")
+			native := exec.CommandContext(within(t, 2*time.Minute), buildNative(t, source), "first", "second arg")
 			native.Dir = t.TempDir()
 			native.Env = []string{"GREETING=hi"}
 			native.Stdin = strings.NewReader(testInput)

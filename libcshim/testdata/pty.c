@@ -44,7 +44,7 @@ static void show_input(const char *what, int fd)
 static void type(int m, const char *text)
 {
 	write(m, text, strlen(text));
-	usleep(20000); /* the kernel's terminals pass things on in their own time */
+	usleep(60000); /* the kernel's terminals pass things on in their own time */
 }
 
 static volatile int got;
@@ -144,9 +144,10 @@ int main(void)
 		fflush(stdout);
 		while (!got)
 			usleep(1000);
-		printf("signal %d\n", got);
+		int first = got;
+		got = 0; /* before the other side can send the next */
+		printf("signal %d\n", first);
 		fflush(stdout);
-		got = 0;
 		while (!got)
 			usleep(1000);
 		ioctl(0, TIOCGWINSZ, &w);
