@@ -344,12 +344,9 @@ func TestPythonTerminal(t *testing.T) {
 func TestPythonSuite(t *testing.T) {
 	modules := strings.Fields("test_abc test_array test_base64 test_binascii test_bisect test_bool test_bytes test_colorsys " +
 		"test_contextlib test_copy test_csv test_ctypes test_dataclasses test_enum test_fnmatch test_functools test_heapq " +
-		"test_json test_math test_pickle test_queue test_sqlite3 test_struct test_zlib")
-	// What needs processes: these start an interpreter, gcc or ld.
-	args := []string{"-m", "test"}
-	for _, p := range []string{"*TestMain*", "*TestTool*", "*test_check_encoding_errors", "*MultiprocessTests*", "*test_struct_cleans_up_at_runtime_shutdown", "*FindLibraryLinux*"} {
-		args = append(args, "-i", p)
-	}
+		"test_json test_math test_openpty test_pickle test_popen test_pty test_queue test_sqlite3 test_struct test_wait3 test_wait4 test_zlib")
+	// But for those that start gcc or ld.
+	args := []string{"-m", "test", "-i", "*FindLibraryLinux*"}
 	r := run(t, "", append(python(t, "--cwd", "/tmp"), append(args, modules...)...)...)
 	if r.status != 0 || !strings.Contains(r.stdout, fmt.Sprintf("All %d tests OK", len(modules))) {
 		t.Errorf("status %d\n%s\n%s", r.status, tail(r.stdout), tail(r.stderr))
