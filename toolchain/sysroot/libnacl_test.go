@@ -189,3 +189,43 @@ func TestNativeIMCClient(t *testing.T) {
 		t.Errorf("the server: %v", err)
 	}
 }
+
+// TestNativeIMCLate: a failure in the middle of a reply makes void what came before.
+func TestNativeIMCLate(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	acc, object, err := imc.Kernel.Endpoints()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer acc.Close()
+	var out bytes.Buffer
+	cmd := start(t, ctx, nativeIMC(t), "late", object, &out)
+	if err := object.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, parts := range [][]string{
+		{"CAL1\x01\x00\x00\x00\x01\x00\x00\x00the first part", "CAL1\x02\x00\x00\x00\x0d\x00\x00\x00no more"},
+		{"CAL1\x01\x00\x00\x00the first part"},
+	} {
+		c, err := acc.Accept(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Receive(ctx); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range parts {
+			if err := c.Send(ctx, []byte(p), imc.Invalid); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_ = c.Close()
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if want := "late EACCES ECONNRESET\n"; out.String() != want {
+		t.Errorf("got %q, want %q", &out, want)
+	}
+}

@@ -53,6 +53,8 @@ static const char *name(int r)
 	case EAGAIN: return "EAGAIN";
 	case ENOMEM: return "ENOMEM";
 	case ECONNREFUSED: return "ECONNREFUSED";
+	case ECONNRESET: return "ECONNRESET";
+	case EACCES: return "EACCES";
 	case EPERM: return "EPERM";
 	}
 	return strerror(errno);
@@ -167,6 +169,13 @@ static void call(int object)
 	printf("nothing %s\n", name(nacl_imc_call(object, 0, 0)));
 }
 
+/* An object that fails in the middle of its answer, and one that goes there. */
+static void late(int object)
+{
+	printf("late %s", name(nacl_imc_call(object, 0, 0)));
+	printf(" %s\n", name(nacl_imc_call(object, 0, 0)));
+}
+
 int main(int argc, char **argv)
 {
 	if (argc < 2) return 2;
@@ -179,6 +188,9 @@ int main(int argc, char **argv)
 	} else if (!strcmp(argv[1], "call")) {
 		nacl_imc_declare(3, NACL_IMC_CONNECT);
 		call(3);
+	} else if (!strcmp(argv[1], "late")) {
+		nacl_imc_declare(3, NACL_IMC_CONNECT);
+		late(3);
 	}
 	return 0;
 }

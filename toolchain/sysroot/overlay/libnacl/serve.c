@@ -12,10 +12,9 @@
 /* What a client may ask for at the most. */
 #define MAX_REQUEST (64u << 20)
 
-int nacl_call_receive(int fd, struct nacl_imc_message *m, int *failed)
+int nacl_call_receive(int fd, struct nacl_imc_message *m, int *failed, unsigned char *part)
 {
-	unsigned char *part = malloc(NACL_IMC_BYTES_MAX);
-	int error = part ? 0 : ENOMEM;
+	int error = 0;
 
 	memset(m, 0, sizeof *m);
 	for (int more = 1; more && !error;) {
@@ -52,6 +51,8 @@ int nacl_call_receive(int fd, struct nacl_imc_message *m, int *failed)
 			error = EPROTO;
 			break;
 		}
+		/* A failure makes void what was answered before. */
+		if (word[1] & NACL_CALL_FAILED) m->size = 0;
 		if (m->size + n > MAX_REQUEST) {
 			error = EMSGSIZE;
 			break;
@@ -68,7 +69,6 @@ int nacl_call_receive(int fd, struct nacl_imc_message *m, int *failed)
 		}
 		*failed = (word[1] & NACL_CALL_FAILED) != 0;
 	}
-	free(part);
 	if (error) nacl_call_drop(m);
 	return error;
 }
@@ -115,11 +115,21 @@ static void fail(int fd, int error)
 
 int nacl_imc_serve(int bound, nacl_imc_handler *handler, void *context)
 {
+	/* Once for all calls: memory of this size comes from the host, each time. */
+	unsigned char *part = malloc(NACL_IMC_BYTES_MAX);
+
+	if (!part) return -1;
 	for (;;) {
 		int fd = nacl_imc_accept(bound);
-		if (fd < 0) return errno == EIO ? 0 : -1;
+		if (fd < 0) {
+			int error = errno;
+			if (error == EINTR) continue;
+			free(part);
+			errno = error;
+			return error == EIO ? 0 : -1;
+		}
 		struct nacl_imc_message request, reply = {0};
-		int failed, error = nacl_call_receive(fd, &request, &failed);
+		int failed, error = nacl_call_receive(fd, &request, &failed, part);
 		if (error) {
 			if (error != EIO) fail(fd, error);
 		} else {

@@ -575,17 +575,21 @@ int nacl_imc_call(int fd, const struct nacl_imc_msghdr *request, struct nacl_imc
 		q.descs = (int *)request->descv;
 		q.desc_count = request->desc_length;
 	}
-	int conn = nacl_imc_connect_wait(fd, 0);
+	unsigned char *part = malloc(NACL_IMC_BYTES_MAX);
+	int conn = part ? nacl_imc_connect_wait(fd, 0) : -1;
 	if (conn < 0) {
-		error = errno;
+		error = part ? errno : ENOMEM;
+		free(part);
 		free(q.data);
 		return fail(error);
 	}
 	int sent = nacl_call_send(conn, &q, 0);
 	free(q.data);
 	/* An object may answer and close before it has read everything. */
-	error = sent && sent != EIO ? sent : nacl_call_receive(conn, &r, &failed);
+	error = sent && sent != EIO ? sent : nacl_call_receive(conn, &r, &failed, part);
+	free(part);
 	close(conn);
+	if (error == EIO) error = ECONNRESET; /* it was accepted, and ended without a whole reply */
 	if (error) return fail(error);
 	if (failed) {
 		error = r.size >= 4 ? (int)get32(r.data) : 0;
