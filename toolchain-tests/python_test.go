@@ -25,6 +25,7 @@ import (
 func python(t *testing.T, options ...string) []string {
 	t.Helper()
 	port(t, "python")
+	port(t, "dash") // the /bin/sh of os.popen and of subprocess
 	return append(append([]string{haliteCmd, "run"}, options...), "python3.11")
 }
 

@@ -123,7 +123,6 @@ int nacl_imc_serve(int bound, nacl_imc_handler *handler, void *context)
 		int fd = nacl_imc_accept(bound);
 		if (fd < 0) {
 			int error = errno;
-			if (error == EINTR) continue;
 			free(part);
 			errno = error;
 			return error == EIO ? 0 : -1;
