@@ -189,11 +189,18 @@ func (c *Context) clear() {
 	k.regs.RSP = sp
 	k.regs.R15 = uint64(k.base)
 	k.regs.RFLAGS = 0x202
+	k.mode = modeNone
+	c.full = false
+	c.fresh()
+}
+
+// fresh gives the registers that are not general ones, but for the vectors, what a
+// function starts with.
+func (c *Context) fresh() {
+	k := c.core
 	k.mxcsr, k.fcw, k.fsw = hostMXCSR, hostFCW, 0
 	k.x87, k.vec = 0, 0
-	k.mode = modeNone
 	c.fault = nil
-	c.full = false
 }
 
 // margin is what an invocation wants of the control stack at the least: its
@@ -215,10 +222,8 @@ func (c *Context) begin(mode uint32, entry, dataStack uint32, a *[6]uint64) {
 	} else {
 		r.R14 = uint64(dataStack)
 	}
-	k.mxcsr, k.fcw, k.fsw = hostMXCSR, hostFCW, 0
-	k.x87, k.vec = 0, 0
+	c.fresh()
 	k.mode = mode
-	c.fault = nil
 	c.full = !c.classic && uintptr(r.RSP) < c.block.bottom()+margin
 }
 

@@ -26,7 +26,6 @@ import (
 
 	"github.com/halite-run/halite"
 	"github.com/halite-run/halite/bench"
-	"github.com/halite-run/halite/toolchain"
 )
 
 var domains = flag.Int("domains", 0, "so many domains alive at once, and what they take")
@@ -81,27 +80,14 @@ func run(r *bench.Race, w io.Writer) error {
 	return nil
 }
 
-func build(dir string) error {
-	sysroot, err := toolchain.Sysroot()
-	if err != nil {
-		return err
-	}
-	src, so := filepath.Join(dir, "lib.c"), filepath.Join(dir, "liblib.so")
-	if err := os.WriteFile(src, []byte(source), 0o666); err != nil {
-		return err
-	}
+func build(dir string) (err error) {
 	cgoProgram = filepath.Join(dir, "native")
 	if err := bench.Execute("env", "CGO_ENABLED=1", "go", "build", "-o", cgoProgram, "github.com/halite-run/halite/bench/cmd/calls/native"); err != nil {
 		return err
 	}
-	if err := bench.Execute("go", "tool", "halite", "cc", "-O2", "-shared", "-fPIC", src, "-o", so); err != nil {
-		return err
-	}
-	library = halite.Config{
-		Program: so, Libraries: []string{filepath.Join(sysroot, "lib")},
-		Functions: map[string]any{"host_add": func(c *halite.Call) { c.Return(uint64(uint32(c.Arg(0)) + uint32(c.Arg(1)))) }},
-	}
-	return nil
+	library, err = bench.Library(dir, source)
+	library.Functions = map[string]any{"host_add": func(c *halite.Call) { c.Return(uint64(uint32(c.Arg(0)) + uint32(c.Arg(1)))) }}
+	return err
 }
 
 // cgoProgram is the program of native.
@@ -153,18 +139,21 @@ func haliteCall(what string) func() (*bench.Contestant, error) {
 // haliteDomain loads the library and the C library into a domain, calls it once and
 // throws it away.
 func haliteDomain() (*bench.Contestant, error) {
-	return &bench.Contestant{Name: "halite", Close: func() {}, Run: func(n int) error {
-		for range n {
-			lib, err := started(context.Background(), loaded)
-			if err != nil {
-				return err
-			}
-			if err := lib.Close(); err != nil {
-				return err
-			}
+	return &bench.Contestant{Name: "halite", Close: func() {}, Run: func(n int) error { return churn(n, loaded) }}, nil
+}
+
+// churn gets a library, calls it and throws it away, n times.
+func churn(n int, get func() (*halite.Library, error)) error {
+	for range n {
+		lib, err := started(context.Background(), get)
+		if err != nil {
+			return err
 		}
-		return nil
-	}}, nil
+		if err := lib.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func loaded() (*halite.Library, error) { return halite.Load(context.Background(), library) }
@@ -215,23 +204,11 @@ func newTemplate(ctx context.Context, n int) (*halite.Template, error) {
 // haliteCopy makes a copy of a template, calls it once and throws it away.
 func haliteCopy(size int) func() (*bench.Contestant, error) {
 	return func() (*bench.Contestant, error) {
-		ctx := context.Background()
-		t, err := newTemplate(ctx, size)
+		t, err := newTemplate(context.Background(), size)
 		if err != nil {
 			return nil, err
 		}
-		return &bench.Contestant{Name: "halite", Close: func() { t.Close() }, Run: func(n int) error {
-			for range n {
-				lib, err := started(ctx, t.New)
-				if err != nil {
-					return err
-				}
-				if err := lib.Close(); err != nil {
-					return err
-				}
-			}
-			return nil
-		}}, nil
+		return &bench.Contestant{Name: "halite", Close: func() { t.Close() }, Run: func(n int) error { return churn(n, t.New) }}, nil
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -23,7 +22,6 @@ import (
 
 	"github.com/halite-run/halite"
 	"github.com/halite-run/halite/bench"
-	"github.com/halite-run/halite/toolchain"
 )
 
 const source = "void spin(void) { for (;;) __asm__ volatile(\"\"); }\n"
@@ -64,18 +62,10 @@ func run(w io.Writer, rounds, samples int) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	sysroot, err := toolchain.Sysroot()
+	c, err := bench.Library(dir, source)
 	if err != nil {
 		return err
 	}
-	src, so := filepath.Join(dir, "spin.c"), filepath.Join(dir, "spin.so")
-	if err := os.WriteFile(src, []byte(source), 0o666); err != nil {
-		return err
-	}
-	if err := bench.Execute("go", "tool", "halite", "cc", "-O2", "-shared", "-fPIC", src, "-o", so); err != nil {
-		return err
-	}
-	c := halite.Config{Program: so, Libraries: []string{filepath.Join(sysroot, "lib")}}
 	list := []*loop{{name: "nothing", start: func() (func() error, error) { return func() error { return nil }, nil }},
 		{name: "Go", start: spinGo}, {name: "guests", start: func() (func() error, error) { return spinGuests(c) }}}
 	ends := []*end{{name: "one processor idle"}, {name: "all processors busy with loops of Go", busy: true}}
