@@ -139,11 +139,11 @@ func newContext(base uintptr, o ContextOptions) (*Context, error) {
 // OS thread; in return, Interrupt and timers need not wait for a processor.
 func (c *Context) SetDetached(on bool) { c.detach = on }
 
-// SetServer lets f answer calls of the guest before Resume returns with them, which
-// takes a third of the time. f is called by Resume, with the Context as Resume would have left
-// it, and may do with it what Resume's caller may. If it returns true, the guest goes
-// on; otherwise Resume returns ExitCall for the call. Some calls do not come to f: the
-// first after a long computation, and those of the classic ABI.
+// SetServer lets f answer calls of the guest before Resume returns with them, which keeps
+// the CPU's return predictor in step (README.md). f is called by Resume, with the Context
+// as Resume would have left it, and may do with it what Resume's caller may. If it returns
+// true, the guest goes on; otherwise Resume returns ExitCall for the call. Some calls do
+// not come to f: the first after a long computation, and those of the classic ABI.
 func (c *Context) SetServer(f func(slot uint32) bool) { c.server = f }
 
 // newID makes threads forget that they hold our x87 registers.
