@@ -17,10 +17,12 @@ import (
 )
 
 // waitWord makes the program wait (with the futex at driverShared) until the word
-// there has changed from old.
+// there, which is counted up, is more than old. The futex may be woken too soon, by a
+// thread that counted before the wait and wakes after its beginning.
 func (s *script) waitWord(old uint32) {
 	s.add("futex_wait", trampoline(120), 0, func(v uint64) bool { return v == 0 || v == 1<<32-uint64(unix.EAGAIN) },
 		[]uint64{driverShared, uint64(old), 0})
+	s.add("await", s.fns["await"], 0, func(v uint64) bool { return v > uint64(old) }, []uint64{driverShared, uint64(old) + 1})
 }
 
 // TestClassicThreads: what a thread starts with, what it leaves, and bad arguments.

@@ -258,7 +258,7 @@ function remap
 	jnz	1b
 2:	ret_
 
-# await(address, n): yields until the word there is n.
+# await(address, n): yields until the word there is at least n; the word.
 function await
 	mov	%edi, %r14d
 	mov	%esi, %ebx
@@ -268,7 +268,7 @@ function await
 	mov	(%r15,%rcx), %eax
 	.bundle_unlock
 	cmp	%ebx, %eax
-	jne	1b
+	jb	1b
 	ret_
 
 # wake(futex, n): wakes until n threads have been woken, never more than that; the sum.
