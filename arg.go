@@ -118,39 +118,36 @@ func (a *Arg) copyIn(mem Memory, at uint32) error {
 // nothing knows whether that is right. It comes from the guest: a pointer, length or
 // index in it is to be checked like any input.
 type Result struct {
-	ints   [2]uint64 // rax, rdx
-	floats [2]uint64 // xmm0, xmm1
+	rax, rdx, xmm0, xmm1 uint64
 }
 
 // Results of C's integer types, of a pointer, of bool.
-func (r Result) Int8() int8     { return int8(r.ints[0]) }
-func (r Result) Int16() int16   { return int16(r.ints[0]) }
-func (r Result) Int32() int32   { return int32(r.ints[0]) }
-func (r Result) Int64() int64   { return int64(r.ints[0]) }
-func (r Result) Uint8() uint8   { return uint8(r.ints[0]) }
-func (r Result) Uint16() uint16 { return uint16(r.ints[0]) }
-func (r Result) Uint32() uint32 { return uint32(r.ints[0]) }
-func (r Result) Uint64() uint64 { return r.ints[0] }
-func (r Result) Ptr() Ptr       { return Ptr(r.ints[0]) }
-func (r Result) Bool() bool     { return uint8(r.ints[0]) != 0 }
+func (r Result) Int8() int8     { return int8(r.rax) }
+func (r Result) Int16() int16   { return int16(r.rax) }
+func (r Result) Int32() int32   { return int32(r.rax) }
+func (r Result) Int64() int64   { return int64(r.rax) }
+func (r Result) Uint8() uint8   { return uint8(r.rax) }
+func (r Result) Uint16() uint16 { return uint16(r.rax) }
+func (r Result) Uint32() uint32 { return uint32(r.rax) }
+func (r Result) Uint64() uint64 { return r.rax }
+func (r Result) Ptr() Ptr       { return Ptr(r.rax) }
+func (r Result) Bool() bool     { return uint8(r.rax) != 0 }
 
 // Float64 is a result of type double, Float32 of type float.
-func (r Result) Float64() float64 { return math.Float64frombits(r.floats[0]) }
-func (r Result) Float32() float32 { return math.Float32frombits(uint32(r.floats[0])) }
+func (r Result) Float64() float64 { return math.Float64frombits(r.xmm0) }
+func (r Result) Float32() float32 { return math.Float32frombits(uint32(r.xmm0)) }
 
 // Struct returns a structure of up to 16 bytes that was returned by value. float
 // tells for each of its two words of 8 bytes whether it holds floats alone.
 func (r Result) Struct(float [2]bool) (b [16]byte) {
-	next := [2]int{}
+	ints, floats := []uint64{r.rax, r.rdx}, []uint64{r.xmm0, r.xmm1}
 	for i, f := range float {
-		v := r.ints[next[0]]
+		from := &ints
 		if f {
-			v = r.floats[next[1]]
-			next[1]++
-		} else {
-			next[0]++
+			from = &floats
 		}
-		binary.LittleEndian.PutUint64(b[8*i:], v)
+		binary.LittleEndian.PutUint64(b[8*i:], (*from)[0])
+		*from = (*from)[1:]
 	}
 	return b
 }

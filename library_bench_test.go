@@ -8,7 +8,8 @@ import (
 )
 
 // BenchmarkCall is what a library author pays: a call of nothing, of add with two
-// arguments, and of add through a Go function and back.
+// arguments, of add through a Go function and back, and of nothing with a context that
+// can end.
 func BenchmarkCall(b *testing.B) {
 	lib, err := halite.Load(context.Background(), config(b, "liblibrary.so"))
 	if err != nil {
@@ -32,6 +33,19 @@ func BenchmarkCall(b *testing.B) {
 			}
 		})
 	}
+	b.Run("nothing,stoppable", func(b *testing.B) {
+		f, err := lib.Func("nothing")
+		if err != nil {
+			b.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		for b.Loop() {
+			if _, err := f.Call(ctx); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
 
 // BenchmarkLoad is a domain with the library and the C library, a call and its end.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+
+	"github.com/halite-run/halite/internal/engine"
 )
 
 // callers are the threads that wait for calls of the host (return_and_wait). No
@@ -69,19 +71,32 @@ func (c *callers) takeHot() *Thread {
 // put makes a thread available.
 func (c *callers) put(t *Thread) {
 	if c.hot.Load() == t {
-		c.free.Store(true)
-	} else {
-		c.mu.Lock()
-		if c.hot.Load() == nil {
-			c.hot.Store(t)
-			c.free.Store(true)
-		} else {
-			c.idle = append(c.idle, t)
-		}
-		c.mu.Unlock()
+		c.putHot()
+		return
 	}
-	// Who came to wait, or ended the domain, before it was there has seen
-	// nothing of it.
+	c.mu.Lock()
+	if c.hot.Load() == nil {
+		c.hot.Store(t)
+		c.mu.Unlock()
+		c.putHot()
+		return
+	}
+	c.idle = append(c.idle, t)
+	c.mu.Unlock()
+	c.noticed()
+}
+
+// putHot makes the hot thread available.
+func (c *callers) putHot() {
+	c.free.Store(true)
+	if c.waiting.Load() != 0 || c.d.ended() || c.d.suspension.active.Load() {
+		c.noticed()
+	}
+}
+
+// noticed tells of a thread that became available: who came to wait, ended the domain or
+// suspended it before that has seen nothing of it.
+func (c *callers) noticed() {
 	if c.waiting.Load() != 0 || c.d.ended() {
 		c.settle()
 	}
@@ -315,8 +330,8 @@ func (d *Domain) enter(ctx context.Context, mustWait bool) (Visit, error) {
 		return Visit{}, err
 	}
 	v := Visit{t: t}
-	if ctx.Done() != nil {
-		if err := t.bound.begin(t, ctx); err != nil {
+	if done := ctx.Done(); done != nil {
+		if err := t.bound.begin(t, ctx, done); err != nil {
 			d.callers.put(t)
 			return Visit{}, err
 		}
@@ -329,7 +344,7 @@ func (d *Domain) enter(ctx context.Context, mustWait bool) (Visit, error) {
 // Do calls a function of the domain: Enter, Thread.Do and Leave in one. ctx and the
 // errors are theirs.
 func (d *Domain) Do(ctx context.Context, fn uint32, c *Call) error {
-	if ctx.Err() == nil && !d.ended() && d.callContextOf(ctx) == nil {
+	if c.NFloat == 0 && c.Stack == 0 && d.contexts.Load() == 0 && !d.ended() {
 		if t := d.callers.takeHot(); t != nil {
 			return t.visit(ctx, fn, c)
 		}
@@ -346,33 +361,59 @@ func (d *Domain) do(ctx context.Context, fn uint32, c *Call) (err error) {
 	return v.t.Do(fn, c)
 }
 
-// visit is Do on a thread that waits for calls: what takes a call of nothing from a
-// hundred nanoseconds to fifty.
+// visit is Do on a thread that waits for calls, for most calls: what takes a call of
+// nothing from a hundred nanoseconds to thirty.
 func (t *Thread) visit(ctx context.Context, fn uint32, c *Call) (err error) {
-	bound := ctx.Done() != nil
-	if bound {
-		if err := t.bound.begin(t, ctx); err != nil {
+	done := ctx.Done()
+	if done != nil {
+		if err := t.bound.begin(t, ctx, done); err != nil {
 			t.d.callers.put(t)
 			return err
 		}
 	}
 	t.calling = ctx
-	clean := false
-	defer func() {
-		if !clean { // a panic of a Go function that the guest called, too
-			t.back(&waiting, 1)
-			err = t.leave(bound, false, err)
+	visits := true
+	defer t.unwind(&visits)
+	if t.visitStack == 0 || t.attention.Load() || t.exiting {
+		var stack uint32
+		if stack, err = t.room(0); err == nil {
+			err = t.run(fn, stack, c)
 		}
-	}()
-	stack, err := t.room(c.Stack)
-	if err != nil {
-		return err
+	} else {
+		if exit := t.ctx.Call(fn, t.visitStack, &c.Int); exit.Reason != engine.ExitReturn {
+			if done, e := t.came(exit); done {
+				err = e
+			} else {
+				err = t.loop()
+			}
+		}
+		if err == nil {
+			t.results(c)
+		}
 	}
-	if err := t.run(fn, stack, c); err != nil || len(t.frames) > 0 {
-		return err
+	visits = false
+	if err != nil || len(t.frames) > 0 {
+		t.back(&waiting, 1)
 	}
-	clean, t.inCall = true, true
-	return t.leave(bound, false, nil)
+	t.inCall = true
+	if done != nil && !t.bound.end() && err == nil {
+		err = errThreadEnded
+	}
+	if err != nil || t.Exiting() {
+		return t.leave(false, false, err)
+	}
+	t.calling = nil
+	t.d.callers.putHot()
+	return nil
+}
+
+// unwind gives the thread back after a visit that ends by a panic of a Go function that
+// the guest called, or by runtime.Goexit.
+func (t *Thread) unwind(visits *bool) {
+	if *visits { // otherwise the thread may be somebody else's by now
+		t.back(&waiting, 1)
+		t.leave(t.calling.Done() != nil, false, nil)
+	}
 }
 
 // leave gives a thread back after a call from outside.
@@ -427,18 +468,9 @@ type binding struct {
 
 const cancelled = ^uint64(0)
 
-func (b *binding) begin(t *Thread, ctx context.Context) error {
-	if done := ctx.Done(); done != b.done {
-		b.release()
-		b.gen++
-		b.done = done
-		gen, d := b.gen, t.d
-		b.state.Store(2 * gen)
-		b.stop = context.AfterFunc(ctx, func() {
-			if b.state.CompareAndSwap(2*gen+1, cancelled) {
-				d.End(Ending{Signal: sigKill, Err: context.Cause(ctx)})
-			}
-		})
+func (b *binding) begin(t *Thread, ctx context.Context, done <-chan struct{}) error {
+	if done != b.done {
+		b.to(t.d, ctx, done)
 	}
 	b.state.Store(2*b.gen + 1)
 	// If it ended before the store, the function above has seen no call.
@@ -446,6 +478,20 @@ func (b *binding) begin(t *Thread, ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	return nil
+}
+
+// to makes it one of another context.
+func (b *binding) to(d *Domain, ctx context.Context, done <-chan struct{}) {
+	b.release()
+	b.gen++
+	b.done = done
+	gen := b.gen
+	b.state.Store(2 * gen)
+	b.stop = context.AfterFunc(ctx, func() {
+		if b.state.CompareAndSwap(2*gen+1, cancelled) {
+			d.End(Ending{Signal: sigKill, Err: context.Cause(ctx)})
+		}
+	})
 }
 
 // end is false if the context ended during the call.

@@ -149,11 +149,14 @@ func (t *Thread) run(fn, stack uint32, c *Call) error {
 	if err := t.loop(); err != nil {
 		return err
 	}
+	t.results(c)
+	return nil
+}
+
+func (t *Thread) results(c *Call) {
 	r := t.ctx.Regs()
 	c.Int[0], c.Int[1] = r.RAX, r.RDX
-	c.Float[0], _ = t.ctx.XMM(0)
-	c.Float[1], _ = t.ctx.XMM(1)
-	return nil
+	c.Float[0], c.Float[1] = t.ctx.FloatResults()
 }
 
 // back puts the thread where it was before a call.

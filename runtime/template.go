@@ -134,8 +134,8 @@ func (tp *Template) thread(d *Domain) (*Thread, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.clearTID, t.parkedStack = from.clearTID, from.parkedStack
-	t.parked = t.ctx.Save()
+	t.clearTID = from.clearTID
+	t.waitAt(from.parkedStack)
 	if at := from.exchange.request; at != 0 {
 		t.exchange.request = at
 		if t.exchange.header, err = t.header(at); err != nil {

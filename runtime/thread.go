@@ -46,6 +46,7 @@ type Thread struct {
 	hostStack   uint32        // top of the data stack that NewHostThread gave it
 	parked      *engine.State // it waits for calls (return_and_wait): what goes on then
 	parkedStack uint32        // its data stack pointer
+	visitStack  uint32        // where a call begins that has no wishes; 0: it is not as easy as that
 	exchange    exchange      // the messages of that wait
 	hostCall    HostCall
 	bound       binding
@@ -287,34 +288,41 @@ func (t *Thread) loop() error {
 			t.serve(t.slot)
 			continue
 		}
-		exit := t.ctx.Resume()
-		t.inCall = exit.Reason == engine.ExitCall
-		t.unbegun = t.unbegun && exit.Reason == engine.ExitInterrupt && t.stillUnbegun()
-		switch exit.Reason {
-		case engine.ExitCall:
-			switch {
-			case t.answered:
-				t.answered = false
-			case t.mayWait(exit.Slot):
-				t.progress = nil
-				if t.returnAndWait() {
-					return errWaits
-				}
-			default:
-				t.handle(exit.Slot)
-			}
-		case engine.ExitReturn:
-			return nil
-		case engine.ExitInterrupt:
-			// If attention is not set yet it is about to be, or a Kick of the past
-			// arrives late: attend clears the engine's flag either way.
-			t.attention.Store(true)
-		case engine.ExitSignalReturn:
-			t.handlerReturned()
-		case engine.ExitFault:
-			t.fault()
+		if done, err := t.came(t.ctx.Resume()); done {
+			return err
 		}
 	}
+}
+
+// came does what the guest has left for. It reports whether that ends loop, and how.
+func (t *Thread) came(exit engine.Exit) (done bool, err error) {
+	t.inCall = exit.Reason == engine.ExitCall
+	t.unbegun = t.unbegun && exit.Reason == engine.ExitInterrupt && t.stillUnbegun()
+	switch exit.Reason {
+	case engine.ExitCall:
+		switch {
+		case t.answered:
+			t.answered = false
+		case t.mayWait(exit.Slot):
+			t.progress = nil
+			if t.returnAndWait() {
+				return true, errWaits
+			}
+		default:
+			t.handle(exit.Slot)
+		}
+	case engine.ExitReturn:
+		return true, nil
+	case engine.ExitInterrupt:
+		// If attention is not set yet it is about to be, or a Kick of the past
+		// arrives late: attend clears the engine's flag either way.
+		t.attention.Store(true)
+	case engine.ExitSignalReturn:
+		t.handlerReturned()
+	case engine.ExitFault:
+		t.fault()
+	}
+	return false, nil
 }
 
 // answerCall answers a call of the guest while Resume is in progress. It is false if

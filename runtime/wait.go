@@ -58,9 +58,18 @@ func (t *Thread) returnAndWait() bool {
 		return false
 	}
 	t.exchange = e
-	t.parkedStack = t.dataStack()
-	t.parked = t.ctx.Save()
+	t.waitAt(t.dataStack())
 	return true
+}
+
+// waitAt makes the thread one that waits for calls of the host, with its data stack at sp.
+func (t *Thread) waitAt(sp uint32) {
+	t.parkedStack = sp
+	t.parked = t.ctx.Save()
+	t.visitStack = 0
+	if !t.ctx.Classic() && t.controlRoom() >= controlReserve {
+		t.visitStack = t.Below(0)
+	}
 }
 
 func (t *Thread) exchangeOf(reply, request uint32) (e exchange, errno unix.Errno) {

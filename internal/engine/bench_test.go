@@ -18,6 +18,18 @@ func BenchmarkCall(b *testing.B) {
 	}
 }
 
+// BenchmarkCallInOne is the same by Context.Call.
+func BenchmarkCallInOne(b *testing.B) {
+	_, c := newGuest(b)
+	at := symbol("nothing")
+	a := [6]uint64{1, 2}
+	for b.Loop() {
+		if c.Call(at, guestStack, &a).Reason != ExitReturn {
+			b.Fatal("no return")
+		}
+	}
+}
+
 // BenchmarkHostCall is a call of a trampoline and the way back.
 func BenchmarkHostCall(b *testing.B) {
 	_, c := newGuest(b)

@@ -81,6 +81,21 @@
 	MOVQ	REG_R14(AX), R14; \
 	MOVQ	core_base(AX), R15
 
+// The same for what starts: the arguments, and nothing in what has no meaning there.
+#define LOAD_ARGUMENTS \
+	XORL	BX, BX; \
+	XORL	BP, BP; \
+	MOVQ	REG_RSI(AX), SI; \
+	MOVQ	REG_RDI(AX), DI; \
+	MOVQ	REG_RDX(AX), DX; \
+	MOVQ	REG_R8(AX), R8; \
+	MOVQ	REG_R9(AX), R9; \
+	XORL	R10, R10; \
+	XORL	R12, R12; \
+	XORL	R13, R13; \
+	MOVQ	REG_R14(AX), R14; \
+	MOVQ	core_base(AX), R15
+
 #define LOAD_VECTORS \
 	VMOVDQU	(core_ymm+0x000)(AX), Y0; \
 	VMOVDQU	(core_ymm+0x020)(AX), Y1; \

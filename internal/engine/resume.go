@@ -30,50 +30,105 @@ func (c *Context) Resume() Exit {
 	if c.full {
 		return c.overflow()
 	}
-	k := c.core
-	c.fault = nil
-	if k.mode == modeNone {
+	if c.core.mode == modeNone {
 		panic("engine: Resume without anything to run")
 	}
-	detach := c.detach || machine.detachAlways
+	return c.resume(c.detach || machine.detachAlways)
+}
+
+func (c *Context) resume(detach bool) Exit {
+	c.fault = nil
 	for {
-		k.serve = 0
 		if !detach || !c.enterDetached() {
-			if c.server != nil {
-				k.serve = 1
-			}
-			if machine.far {
-				enterFar(k, c)
-			} else {
-				enterNear(k, c)
-			}
+			c.enter()
 		}
-		switch k.reason {
-		case reasonCall:
-			switch {
-			case k.slot == slotBadUnwind:
-				return c.badUnwind()
-			case c.classic && k.slot == SlotClassicReturn:
-				return c.classicReturn()
-			}
-			return Exit{ExitCall, k.slot}
-		case reasonReturn:
-			c.leave()
-			return Exit{Reason: ExitReturn}
-		case reasonSignal:
-			return Exit{Reason: ExitSignalReturn}
-		case reasonFault:
-			c.fault = c.describe()
-			return Exit{Reason: ExitFault}
-		}
-		// Stopped before or in the guest by SIGURG. If it is Go's, the
-		// call makes this goroutine look at what the scheduler wants.
-		if atomic.LoadUint32(&k.intr) != 0 {
-			return Exit{Reason: ExitInterrupt}
+		if e := c.exit(); e.Reason != 0 {
+			return e
 		}
 		yield()
 		detach = true
 	}
+}
+
+// Call is SetCallRegisters and Resume in one, in half the time for a short function.
+func (c *Context) Call(entry, dataStack uint32, a *[6]uint64) Exit {
+	k := c.core
+	r := &k.regs
+	n := len(c.frames)
+	sp, floor := r.RSP, k.ctlFloor
+	if n == cap(c.frames) || c.classic || c.detach || machine.detachAlways || uintptr(sp) < c.block.bottom()+margin {
+		c.SetCallRegisters(entry, dataStack, a)
+		return c.Resume()
+	}
+	// What SetCallRegisters does, but for the registers that modeCall does not load.
+	c.frames = c.frames[:n+1]
+	c.frames[n].sp, c.frames[n].floor = sp, floor
+	k.ctlFloor = uintptr(sp) - 8
+	r.RDI, r.RSI, r.RDX, r.RCX, r.R8, r.R9 = a[0], a[1], a[2], a[3], a[4], a[5]
+	r.RAX, r.R14 = 0, uint64(dataStack)
+	r.RIP = uint64(k.base) + uint64(entry&^31)
+	k.mxcsr, k.fcw, k.fsw = hostMXCSR, hostFCW, 0
+	k.x87, k.vec = 0, 0
+	k.mode = modeCall
+	c.full = false
+	c.enter()
+	if k.reason == reasonReturn {
+		r.RSP, k.ctlFloor = sp, floor
+		c.frames = c.frames[:n]
+		return Exit{Reason: ExitReturn}
+	}
+	if k.mode == modeCall { // it has not begun
+		r.RBX, r.RBP, r.R10, r.R11, r.R12, r.R13 = 0, 0, 0, 0, 0, 0
+	}
+	c.fault = nil
+	if e := c.exit(); e.Reason != 0 {
+		return e
+	}
+	yield()
+	return c.resume(true)
+}
+
+// enter runs the guest attached.
+func (c *Context) enter() {
+	k := c.core
+	k.serve = 0
+	if c.server != nil {
+		k.serve = 1
+	}
+	if machine.far {
+		enterFar(k, c)
+	} else {
+		enterNear(k, c)
+	}
+}
+
+// exit is what enter came back with, 0 if the guest was stopped for Go's scheduler.
+func (c *Context) exit() Exit {
+	k := c.core
+	switch k.reason {
+	case reasonCall:
+		switch {
+		case k.slot == slotBadUnwind:
+			return c.badUnwind()
+		case c.classic && k.slot == SlotClassicReturn:
+			return c.classicReturn()
+		}
+		return Exit{ExitCall, k.slot}
+	case reasonReturn:
+		c.leave()
+		return Exit{Reason: ExitReturn}
+	case reasonSignal:
+		return Exit{Reason: ExitSignalReturn}
+	case reasonFault:
+		c.fault = c.describe()
+		return Exit{Reason: ExitFault}
+	}
+	// Stopped before or in the guest by SIGURG. If it is Go's, a call makes this
+	// goroutine look at what the scheduler wants.
+	if atomic.LoadUint32(&k.intr) != 0 {
+		return Exit{Reason: ExitInterrupt}
+	}
+	return Exit{}
 }
 
 // enterDetached is false if too many guests are detached already. When it is
@@ -83,6 +138,7 @@ func (c *Context) enterDetached() bool {
 		detached.Add(-1)
 		return false
 	}
+	c.core.serve = 0
 	if machine.far {
 		// glibc keeps the stacks of threads that have ended, with our
 		// words in them, for new ones: the cached number may be stale,

@@ -93,6 +93,12 @@ func (c *Context) XMM(i int) (lo, hi uint64) {
 	return binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])
 }
 
+// FloatResults returns what a function has returned in xmm0 and xmm1, their lower halves.
+func (c *Context) FloatResults() (xmm0, xmm1 uint64) {
+	k := c.core
+	return *(*uint64)(unsafe.Pointer(&k.ymm[0])), *(*uint64)(unsafe.Pointer(&k.ymm[1]))
+}
+
 // SetXMM sets a vector argument of the call that SetCall or PushSignal has
 // just prepared.
 func (c *Context) SetXMM(i int, lo, hi uint64) {
