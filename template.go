@@ -28,6 +28,9 @@ import (
 // library itself have drawn from a source of random numbers before, they have in
 // common.
 //
+// The sandboxes of copies that were closed, as many as GOMAXPROCS says, are kept for the
+// next ones, with nothing of what was in them.
+//
 // Methods are safe for use from several goroutines.
 type Template struct {
 	t            *libcshim.Template
@@ -69,7 +72,7 @@ func (t *Template) Size() uint64 { return t.t.Size() }
 func (t *Template) Close() error { return t.t.Close() }
 
 // Reset puts a library that Template.New made back where the template stands, also after
-// a fault or a deadline ended it. It costs less than another New. Its Funcs remain
+// a fault or a deadline ended it. It costs about what Close and New do. Its Funcs remain
 // usable, its Callbacks, pointers and arenas don't. No call may be in progress. After
 // an error the library is closed.
 func (l *Library) Reset() error {

@@ -140,14 +140,33 @@ func mustGet(t *testing.T, lib *halite.Library, name string) *halite.Func {
 	return f
 }
 
-// TestTemplateReset: whatever has become of a copy, it is as it was again.
+// TestTemplateReset: whatever has become of a copy, it is as it was again, and the next
+// copy, which gets the sandbox of one that was closed, is too.
 func TestTemplateReset(t *testing.T) {
+	t.Run("reset", func(t *testing.T) {
+		testTemplateReset(t, func(_ *halite.Template, lib **halite.Library) error { return (*lib).Reset() })
+	})
+	t.Run("another", func(t *testing.T) {
+		testTemplateReset(t, func(tp *halite.Template, lib **halite.Library) error {
+			if err := (*lib).Close(); err != nil {
+				return err
+			}
+			n, err := tp.New()
+			if err == nil {
+				*lib = n
+				t.Cleanup(func() { n.Close() })
+			}
+			return err
+		})
+	})
+}
+
+func testTemplateReset(t *testing.T, reset func(*halite.Template, **halite.Library) error) {
 	c := config(t, "liblibrary.so")
 	c.Mounts = []halite.Mount{{Guest: "/tmp"}}
 	c.MaxMemory = 64 << 20
 	tp := newTemplate(t, c, keptBytes)
 	lib := newCopy(t, tp)
-	countFunc, spin := mustGet(t, lib, "count"), mustGet(t, lib, "spin")
 	for i, ruin := range []func(){
 		func() {},
 		func() { try(lib, "crash") },
@@ -155,7 +174,7 @@ func TestTemplateReset(t *testing.T) {
 		func() {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 			defer cancel()
-			if _, err := spin.Call(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			if _, err := mustGet(t, lib, "spin").Call(ctx); !errors.Is(err, context.DeadlineExceeded) {
 				t.Error(err)
 			}
 		},
@@ -182,21 +201,23 @@ func TestTemplateReset(t *testing.T) {
 			}
 		},
 	} {
+		countFunc := mustGet(t, lib, "count")
+		was := lib
 		ruin()
-		if err := lib.Reset(); err != nil {
+		if err := reset(tp, &lib); err != nil {
 			t.Fatalf("%d: %v", i, err)
 		}
 		if call(t, lib, "have_file", halite.String("/tmp/left")).Int32() != 0 {
 			t.Errorf("%d: a file was left", i)
 		}
 		fresh(t, lib)
-		if r, err := countFunc.Call(t.Context()); err != nil || r.Int32() != 12 {
+		if r, err := countFunc.Call(t.Context()); lib == was && (err != nil || r.Int32() != 12) || lib != was && !errors.Is(err, halite.ErrEnded) {
 			t.Errorf("%d: %v %v", i, r, err)
 		}
 		if n := lib.Process().Stats().Threads; n != 1 {
 			t.Errorf("%d: %d threads", i, n)
 		}
-		if err := lib.Reset(); err != nil {
+		if err := reset(tp, &lib); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -364,6 +385,101 @@ func TestTemplateLeaks(t *testing.T) {
 		round(i)
 	}
 	noMore(t, before)
+}
+
+// TestTemplateSpares: many copies at once leave behind no more than a few do, and nothing
+// when the template is closed.
+func TestTemplateSpares(t *testing.T) {
+	round := func(first bool) [3]int {
+		lib, err := halite.Load(t.Context(), config(t, "liblibrary.so"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tp, err := lib.Template()
+		if err != nil {
+			t.Fatal(err)
+		}
+		some := func(n int) {
+			all := make([]*halite.Library, n)
+			for i := range all {
+				all[i] = newCopy(t, tp)
+				call(t, all[i], "count")
+			}
+			for _, lib := range all {
+				if err := lib.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		some(2 * runtime.GOMAXPROCS(0))
+		few := resources()
+		some(20 * runtime.GOMAXPROCS(0))
+		if !first {
+			noMore(t, few)
+		}
+		last := newCopy(t, tp)
+		if err := tp.Close(); err != nil {
+			t.Error(err)
+		}
+		call(t, last, "count")
+		last.Close()
+		return resources()
+	}
+	// The first round leaves control stacks for all threads to come.
+	before := round(true)
+	round(false)
+	noMore(t, before)
+}
+
+// TestTemplateCallbacks: the template's Go functions are all copies', until one of them
+// revokes one or makes others, which concerns nobody else.
+func TestTemplateCallbacks(t *testing.T) {
+	c := config(t, "liblibrary.so")
+	lib, err := halite.Load(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	times := func(n int32) func(x int32) int32 { return func(x int32) int32 { return n * x } }
+	shared, err := lib.Callback(times(2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tp, err := lib.Template()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tp.Close()
+	apply := func(lib *halite.Library, at halite.Ptr, want int32) {
+		t.Helper()
+		if n := call(t, lib, "apply", halite.Pointer(at), halite.Int(4)).Int32(); n != want {
+			t.Errorf("%d, not %d", n, want)
+		}
+	}
+	a, b := newCopy(t, tp), newCopy(t, tp)
+	apply(a, shared.Ptr(), 9)
+	mine, err := a.Callback(times(3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := b.Callback(times(5))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mine.Ptr() != other.Ptr() {
+		t.Fatalf("at %#x and %#x", mine.Ptr(), other.Ptr())
+	}
+	apply(a, mine.Ptr(), 13)
+	apply(b, other.Ptr(), 21)
+	apply(b, shared.Ptr(), 9)
+	late := newCopy(t, tp)
+	var revoked *halite.RevokedError
+	if _, err := mustGet(t, late, "apply").Call(t.Context(), halite.Pointer(mine.Ptr()), halite.Int(4)); !errors.As(err, &revoked) {
+		t.Errorf("a function of another copy: %v", err)
+	}
+	at := shared.Ptr()
+	shared.Close()
+	apply(a, at, 9)
+	apply(b, at, 9)
 }
 
 // resources counts goroutines, descriptors and mappings.

@@ -476,8 +476,9 @@ func (p *Process) close() error {
 		t := p.tree
 		t.mu.Lock()
 		t.ending = true
-		t.root.image.dom.End(runtime.Ending{Signal: int(unix.SIGKILL), Err: runtime.ErrEnded})
+		d := t.root.image.dom
 		t.mu.Unlock()
+		d.EndSync(runtime.Ending{Signal: int(unix.SIGKILL), Err: runtime.ErrEnded})
 		t.end()
 		t.first.Lock() // Run has returned, or knows that the process is over
 		defer t.first.Unlock()

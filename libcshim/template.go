@@ -78,7 +78,7 @@ func (tp *Template) Size() uint64 { return tp.of.Size() }
 func (tp *Template) NewProcess() (*Process, error) { return tp.make(nil) }
 
 // Reset is NewProcess in the place of a process that was made from this template. That
-// one is closed, also when there is an error; to close it and make another costs more.
+// one is closed, also when there is an error.
 func (tp *Template) Reset(p *Process) (*Process, error) {
 	if p.tree.from != tp {
 		return nil, errors.New("libcshim: the process was not made from this template")

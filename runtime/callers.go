@@ -68,6 +68,9 @@ func (c *callers) takeHot() *Thread {
 	return nil
 }
 
+// rests is whether t is the hot thread and waits for a call.
+func (c *callers) rests(t *Thread) bool { return c.hot.Load() == t && c.free.Load() }
+
 // put makes a thread available.
 func (c *callers) put(t *Thread) {
 	if c.hot.Load() == t {

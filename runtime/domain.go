@@ -93,6 +93,7 @@ type Domain struct {
 	isClosed bool
 
 	over atomic.Bool   // ending is set: what is asked before each entry of the guest
+	from *Template     // nil: of New
 	done chan struct{} // closed when ending is set
 	gone chan struct{} // closed when ending is set and threads is empty
 }
@@ -198,10 +199,28 @@ func (d *Domain) Ending() (Ending, bool) {
 // leave soon after (Gone); End does not wait for them, so that a thread may end
 // its own domain.
 func (d *Domain) End(e Ending) {
+	// Threads that wait for calls have no goroutine to leave on. Whoever ends the
+	// domain may hold what their leaving wants.
+	if d.end(e) && d.cfg.Invocable {
+		go d.callers.settle()
+	}
+}
+
+// EndSync is End with threads that wait for calls gone when it returns. The caller holds
+// no lock that Personality.ThreadEnd takes. A goroutine less is some microseconds.
+func (d *Domain) EndSync(e Ending) {
+	if d.end(e) && d.cfg.Invocable {
+		d.callers.settle()
+	}
+}
+
+// end is End but for the threads that wait for calls. It reports whether the domain had
+// not ended before.
+func (d *Domain) end(e Ending) bool {
 	d.mu.Lock()
 	if d.ending != nil {
 		d.mu.Unlock()
-		return
+		return false
 	}
 	d.ending = &e
 	d.over.Store(true)
@@ -217,11 +236,7 @@ func (d *Domain) End(e Ending) {
 	for _, t := range all {
 		t.Kick()
 	}
-	// Threads that wait for calls have no goroutine to leave on. Whoever ends the
-	// domain may hold what their leaving wants.
-	if d.cfg.Invocable {
-		go d.callers.settle()
-	}
+	return true
 }
 
 // Exit ends the domain as exit_group does.
@@ -256,15 +271,15 @@ func (d *Domain) Bind(ctx context.Context) (stop func()) {
 // each thread that was not started dropped, for it to return.
 func (d *Domain) Close() error {
 	c, err := d.shut()
-	if err != nil {
-		return nil // closed already
+	if err != nil || d.from != nil && d.from.keep(c) {
+		return nil // closed already, or of use still
 	}
 	return c.Close()
 }
 
 // shut is Close for all but the address space, which it returns.
 func (d *Domain) shut() (*cage.Cage, error) {
-	d.End(Ending{Signal: sigKill, Err: ErrEnded})
+	d.EndSync(Ending{Signal: sigKill, Err: ErrEnded})
 	<-d.gone
 	d.mu.Lock()
 	if d.isClosed {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -75,9 +76,36 @@ func (e *RevokedError) Error() string {
 type hostFuncs struct {
 	slots atomic.Pointer[[MaxHostFuncs]atomic.Pointer[HostFunc]]
 
-	mu   sync.Mutex
-	next int   // slots from here on were never used
-	free []int // revoked ones, longest ago first
+	mu     sync.Mutex
+	shared bool  // slots is other domains' too, and is copied before it changes
+	next   int   // slots from here on were never used
+	free   []int // revoked ones, longest ago first
+}
+
+// own returns slots that nobody shares. Called locked.
+func (h *hostFuncs) own() *[MaxHostFuncs]atomic.Pointer[HostFunc] {
+	all := h.slots.Load()
+	if all != nil && !h.shared {
+		return all
+	}
+	mine := new([MaxHostFuncs]atomic.Pointer[HostFunc])
+	for i := range h.next {
+		mine[i].Store(all[i].Load())
+	}
+	h.slots.Store(mine)
+	h.shared = false
+	return mine
+}
+
+// shareWith makes o, which has no functions, have those that h has now.
+func (h *hostFuncs) shareWith(o *hostFuncs) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if all := h.slots.Load(); all != nil {
+		h.shared, o.shared = true, true
+		o.slots.Store(all)
+		o.next, o.free = h.next, slices.Clone(h.free)
+	}
 }
 
 // AddHostFunc makes f callable by the guest and returns the address of the C
@@ -86,11 +114,7 @@ func (d *Domain) AddHostFunc(f HostFunc) (uint32, error) {
 	h := &d.host
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	all := h.slots.Load()
-	if all == nil {
-		all = new([MaxHostFuncs]atomic.Pointer[HostFunc])
-		h.slots.Store(all)
-	}
+	all := h.own()
 	most := MaxHostFuncs
 	if d.cfg.Classic {
 		most = maxClassicHostFuncs
@@ -123,7 +147,7 @@ func (d *Domain) RevokeHostFunc(addr uint32) {
 	h := &d.host
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if all := h.slots.Load(); all != nil && all[i].Swap(nil) != nil {
+	if i < h.next && h.own()[i].Swap(nil) != nil {
 		h.free = append(h.free, i)
 	}
 }

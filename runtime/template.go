@@ -3,9 +3,8 @@ package runtime
 import (
 	"errors"
 	"fmt"
-	"slices"
+	goruntime "runtime"
 	"sync"
-	"sync/atomic"
 
 	"github.com/halite-run/halite/internal/cage"
 )
@@ -25,6 +24,57 @@ type Template struct {
 	t     *Thread
 	space *cage.Snapshot
 	mu    sync.Mutex // guards t.ctx
+
+	spares struct {
+		sync.Mutex
+		cages  []*cage.Cage // of domains that were closed, with the template's contents
+		closed bool
+	}
+}
+
+// maxSpares is how many sandboxes of closed domains a template keeps: as many as are in
+// use at once where each request has its own. They hold no memory but page tables. To
+// make a sandbox and to unmap it is three quarters of what a domain costs.
+var maxSpares = goruntime.GOMAXPROCS(0)
+
+// keep makes the sandbox of a domain that is closed one for the next domain. It is false
+// if there is no use for it.
+func (tp *Template) keep(c *cage.Cage) bool {
+	s := &tp.spares
+	s.Lock()
+	full := s.closed || len(s.cages) >= maxSpares
+	s.Unlock()
+	if full || c.Reset(tp.space, nil) != nil {
+		return false
+	}
+	s.Lock()
+	defer s.Unlock()
+	if s.closed || len(s.cages) >= maxSpares {
+		return false
+	}
+	s.cages = append(s.cages, c)
+	return true
+}
+
+// space for a domain: a spare one, if there is one.
+func (tp *Template) cage(cfg *Config) (*cage.Cage, error) {
+	s := &tp.spares
+	s.Lock()
+	var c *cage.Cage
+	if n := len(s.cages); n > 0 {
+		c = s.cages[n-1]
+		s.cages[n-1] = nil
+		s.cages = s.cages[:n-1]
+	}
+	s.Unlock()
+	if c == nil {
+		return tp.space.New(cage.Config{MaxMemory: cfg.MaxMemory, Budget: cfg.Budget})
+	}
+	if err := c.Adopt(cfg.MaxMemory, cfg.Budget); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
 }
 
 // Template makes the domain one, for good. Its only thread waits for calls
@@ -88,7 +138,7 @@ func (tp *Template) Size() uint64 { return tp.space.Size() }
 //
 // Go functions that the template had are the new domain's too.
 func (tp *Template) NewDomain(cfg Config) (*Domain, *Thread, error) {
-	c, err := tp.space.New(cage.Config{MaxMemory: cfg.MaxMemory, Budget: cfg.Budget})
+	c, err := tp.cage(&cfg)
 	if err != nil {
 		return nil, nil, fmt.Errorf("halite: a copy of a template: %w", err)
 	}
@@ -117,12 +167,13 @@ func (tp *Template) in(c *cage.Cage, cfg Config) (*Domain, *Thread, error) {
 		cfg.MaxThreads = defaultMaxThreads
 	}
 	d := newDomain(cfg, c)
+	d.from = tp
 	t, err := tp.thread(d)
 	if err != nil {
 		d.Close()
 		return nil, nil, fmt.Errorf("halite: a copy of a template: %w", err)
 	}
-	d.host.copyFrom(&tp.d.host)
+	tp.d.host.shareWith(&d.host)
 	return d, t, nil
 }
 
@@ -155,20 +206,15 @@ func (t *Thread) Wait() { t.d.callers.offer(t) }
 
 // Close gives the template up. Domains made from it keep what they have.
 func (tp *Template) Close() error {
+	s := &tp.spares
+	s.Lock()
+	cages := s.cages
+	s.cages, s.closed = nil, true
+	s.Unlock()
+	for _, c := range cages {
+		c.Close()
+	}
 	tp.space.Close()
 	tp.d.callers.put(tp.t)
 	return tp.d.Close()
-}
-
-func (h *hostFuncs) copyFrom(o *hostFuncs) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if all := o.slots.Load(); all != nil {
-		own := new([MaxHostFuncs]atomic.Pointer[HostFunc])
-		for i := range o.next {
-			own[i].Store(all[i].Load())
-		}
-		h.slots.Store(own)
-	}
-	h.next, h.free = o.next, slices.Clone(o.free)
 }

@@ -256,6 +256,9 @@ func (t *Thread) Exiting() bool { return t.exiting || t.d.ended() }
 // code or waits in Park or ParkIn. Safe from any goroutine.
 func (t *Thread) Kick() {
 	t.attention.Store(true)
+	if t.d.callers.rests(t) {
+		return // who calls it looks at attention first
+	}
 	t.mu.Lock()
 	if t.ctx != nil {
 		t.ctx.Interrupt()

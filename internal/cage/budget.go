@@ -52,3 +52,18 @@ func (c *Cage) settle() {
 	c.budget.used.Add(c.memory - c.taken) // modulo 2^64: mostly less
 	c.taken = c.memory
 }
+
+// moveTo makes the memory count against another budget than it did, or against none if
+// that can't afford it. Called locked.
+func (c *Cage) moveTo(b *Budget) bool {
+	memory := c.memory
+	c.memory = 0
+	c.settle()
+	c.budget = b
+	ok := c.afford(memory)
+	if !ok {
+		c.budget = nil
+	}
+	c.memory = memory
+	return ok
+}

@@ -111,10 +111,8 @@ func New(conf Config) (*Cage, error) {
 	if conf.Guard%Size != 0 || conf.Guard > 1<<40 {
 		return nil, fmt.Errorf("cage: a guard of %#x bytes: %w", conf.Guard, ErrInvalid)
 	}
-	c := &Cage{guard: conf.Guard, behind: max(conf.Guard, Behind), maxMemory: conf.MaxMemory, maxMappings: conf.MaxMappings, budget: conf.Budget}
-	if c.maxMemory == 0 {
-		c.maxMemory = Size
-	}
+	c := &Cage{guard: conf.Guard, behind: max(conf.Guard, Behind), maxMappings: conf.MaxMappings, budget: conf.Budget}
+	c.setLimit(conf.MaxMemory)
 	if c.maxMappings <= 0 {
 		c.maxMappings = defaultMaxMappings
 	}
@@ -142,6 +140,14 @@ func New(conf Config) (*Cage, error) {
 	}
 	c.maps.insert(interval{start: TrampolineStart, end: TrampolineEnd, prot: ProtRead | ProtExec, kind: KindTrampolines, text: t, name: t.name})
 	return c, nil
+}
+
+// setLimit sets Config.MaxMemory.
+func (c *Cage) setLimit(n uint64) {
+	if n == 0 {
+		n = Size
+	}
+	c.maxMemory = n
 }
 
 // baseVMAs is what an empty cage costs: null area, trampolines, the rest.

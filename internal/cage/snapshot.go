@@ -244,15 +244,25 @@ func (c *Cage) Reset(s *Snapshot, budget *Budget) error {
 			return fmt.Errorf("cage: reset 0x%x bytes at 0x%x: %w", end-start, start, err)
 		}
 	}
-	memory := c.memory
-	c.memory = 0
-	c.settle()
-	c.budget = budget
-	if !c.afford(memory) {
+	if !c.moveTo(budget) {
 		return ErrLimit
 	}
-	c.memory = memory
 	return c.adoptSnapshot(s)
+}
+
+// Adopt gives a cage that was Reset another limit and another budget, both as in Config.
+// After an error nothing but Close is possible.
+func (c *Cage) Adopt(maxMemory uint64, budget *Budget) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return ErrClosed
+	}
+	c.setLimit(maxMemory)
+	if !c.moveTo(budget) {
+		return ErrLimit
+	}
+	return nil
 }
 
 // adoptSnapshot maps what of a snapshot is not there. What is there is as it should

@@ -2,6 +2,7 @@ package cage
 
 import (
 	"bytes"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"testing"
@@ -450,4 +451,47 @@ func BenchmarkSnapshot(b *testing.B) {
 			n.Close()
 		}
 	})
+}
+
+// TestSnapshotAdopt: a cage that was reset for nobody counts against who takes it.
+func TestSnapshotAdopt(t *testing.T) {
+	s := takeSnapshot(t, templateCage(t, Config{}))
+	first, second := NewBudget(1<<30), NewBudget(1<<30)
+	n := fromSnapshot(t, s, Config{Budget: first})
+	if err := n.Reset(s, nil); err != nil {
+		t.Fatal(err)
+	}
+	used := n.MemoryInUse()
+	if first.Used() != 0 || used == 0 {
+		t.Errorf("%d bytes of the first budget, %d in use", first.Used(), used)
+	}
+	if err := n.Adopt(used+PageSize, second); err != nil {
+		t.Fatal(err)
+	}
+	if second.Used() != used {
+		t.Errorf("%d bytes of the second budget for %d", second.Used(), used)
+	}
+	if _, err := n.Map(0, PageSize, rw, Hint); err != nil {
+		t.Error(err)
+	}
+	if _, err := n.Map(0, PageSize, rw, Hint); !errors.Is(err, ErrLimit) {
+		t.Errorf("beyond the new limit: %v", err)
+	}
+	if err := n.Reset(s, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, refused := range []func() error{
+		func() error { return n.Adopt(used-PageSize, nil) },
+		func() error { return n.Adopt(0, NewBudget(used-1)) },
+	} {
+		if err := refused(); !errors.Is(err, ErrLimit) {
+			t.Error(err)
+		}
+	}
+	if n.Close(); second.Used() != 0 {
+		t.Errorf("%d bytes of the second budget are used", second.Used())
+	}
+	if err := n.Adopt(0, nil); !errors.Is(err, ErrClosed) {
+		t.Error(err)
+	}
 }
