@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/halite-run/halite"
+	"github.com/halite-run/halite/imc"
 	"github.com/halite-run/halite/internal/assembled"
 	"github.com/halite-run/halite/internal/nexe"
 	"github.com/halite-run/halite/loader"
@@ -186,6 +187,7 @@ func soakers(t *testing.T) []*soaker {
 		{name: "copies of a template", round: func(ctx context.Context, i int) error { return soakTemplate(ctx, kept, i) }},
 		{name: "calls of one library", round: func(ctx context.Context, i int) error { return soakCalls(ctx, long, i) }},
 		{name: "programs", round: soakProgram(t)},
+		{name: "invocations", round: soakInvocations(t)},
 		{name: "classic programs", round: soakClassicProgram(t)},
 		{name: "classic domains", round: soakClassicDomain(t)},
 	}
@@ -336,6 +338,100 @@ func soakProgram(t *testing.T) func(ctx context.Context, i int) error {
 		}
 		status, err := halite.Run(ctx, c)
 		return expect("soak", fmt.Sprintf("%d %s", status.Status(), &out), "3 all is well\n", err)
+	}
+}
+
+// soakInvocations starts programs that answer messages, with descriptors both ways, and
+// that call an object of the host's through memory or through the kernel to do so.
+func soakInvocations(t *testing.T) func(ctx context.Context, i int) error {
+	c := config(t, "invoked")
+	c.Functions, c.Invocable = nil, true
+	return func(ctx context.Context, i int) (err error) {
+		transport := imc.Memory
+		if i%2 == 1 {
+			transport = imc.Kernel
+		}
+		accept, object, err := transport.Endpoints()
+		if err != nil {
+			return err
+		}
+		defer object.Close()
+		calls := 0
+		served := make(chan error, 1)
+		go func() {
+			served <- imc.Serve(ctx, accept, func(_ context.Context, data []byte, _ []imc.Desc) ([]byte, []imc.Desc, error) {
+				calls++
+				given, taken := imc.NewDataPair()
+				return fmt.Appendf(nil, "%s %d", data, calls), []imc.Desc{taken}, given.Close()
+			})
+		}()
+		c := c
+		c.Descriptors = map[int]imc.Desc{3: object}
+		p, err := halite.New(c)
+		if err != nil {
+			return err
+		}
+		closed := false
+		defer func() {
+			if !closed {
+				p.Close()
+			}
+		}()
+		if _, _, err := p.Start(ctx); err != nil {
+			return err
+		}
+		r, w, err := os.Pipe()
+		if err != nil {
+			return err
+		}
+		_, err = w.WriteString("a line")
+		w.Close()
+		defer r.Close()
+		if err != nil {
+			return err
+		}
+		answer, _, err := p.Invoke(ctx, []byte("take"), r)
+		if err := expect("an invocation with a file", string(answer), "1:take read a line", err); err != nil {
+			return err
+		}
+		for n := range 20 {
+			answer, descs, err := p.Invoke(ctx, []byte("object"))
+			for _, d := range descs {
+				d.Close()
+			}
+			if err := expect("an invocation that calls an object", fmt.Sprintf("%s, %d", answer, len(descs)), fmt.Sprintf("object %d, 1", n+1), err); err != nil {
+				return err
+			}
+		}
+		switch i / 2 % 3 {
+		case 0:
+			_, _, err := p.Invoke(ctx, []byte("crash"))
+			if err := crashed(err, syscall.SIGSEGV); err != nil {
+				return err
+			}
+		case 1:
+			err := late(ctx, func(ctx context.Context) error {
+				_, _, err := p.Invoke(ctx, []byte("spin"))
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+		closed = true
+		if err := p.Close(); err != nil {
+			return err
+		}
+		// Nobody is left who could call.
+		if err := object.Close(); err != nil {
+			return err
+		}
+		select {
+		case err := <-served:
+			return err
+		case <-time.After(time.Minute):
+			return errors.New("the server of an object that nobody has goes on")
+		}
 	}
 }
 

@@ -43,6 +43,14 @@ int main(void)
 			pipe(fds_out);
 			nfd = 2;
 		}
+		if (!strcmp(in, "object")) {
+			/* descriptor 3 is an object, whose answer is ours */
+			struct nacl_imc_iovec q = { NACL_POINTER(in), got }, a = { NACL_POINTER(out), sizeof out };
+			struct nacl_imc_msghdr ask = { NACL_POINTER(&q), 1, 0, 0, 0 }, answer = { NACL_POINTER(&a), 1, NACL_POINTER(fds_out), 4, 0 };
+			n = nacl_imc_call(3, &ask, &answer);
+			if (n < 0) n = sprintf(out, "error %d", errno);
+			else nfd = answer.desc_length;
+		}
 		if (!strcmp(in, "badfd")) fds_out[0] = 77, nfd = 1;
 		if (!strcmp(in, "toomany")) nfd = 9;
 		if (!strcmp(in, "toolong")) n = sizeof out;
