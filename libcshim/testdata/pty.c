@@ -17,7 +17,16 @@ static int events(int fd, int want)
 	return p.revents;
 }
 
-/* What can be read now, with the characters that can't be seen. */
+static void visible(const char *b, long n)
+{
+	for (long i = 0; i < n; i++)
+		if (b[i] >= ' ' && b[i] < 0x7f)
+			putchar(b[i]);
+		else
+			printf("<%02x>", (unsigned char)b[i]);
+}
+
+/* What can be read now, read by read, with the characters that can't be seen. */
 static void show_input(const char *what, int fd)
 {
 	char b[200];
@@ -29,16 +38,27 @@ static void show_input(const char *what, int fd)
 			break;
 		}
 		printf(" \"");
-		for (long i = 0; i < n; i++)
-			if (b[i] >= ' ' && b[i] < 0x7f)
-				putchar(b[i]);
-			else
-				printf("<%02x>", (unsigned char)b[i]);
+		visible(b, n);
 		putchar('"');
 		if (n == 0)
 			break;
 	}
 	printf("\n");
+}
+
+/* What a terminal has written. The kernel's hand it over piece by piece. */
+static void show_output(const char *what, int m)
+{
+	char b[200];
+	struct pollfd p = { m, POLLIN };
+	printf("%s: \"", what);
+	while (poll(&p, 1, 60) > 0) {
+		long n = read(m, b, sizeof b);
+		if (n <= 0)
+			break;
+		visible(b, n);
+	}
+	printf("\"\n");
 }
 
 static void type(int m, const char *text)
@@ -85,32 +105,32 @@ int main(void)
 	type(m, "hel");
 	printf("%x\n", events(s, POLLIN));
 	type(m, "p\177lo\rnext\n");
-	show_input("echo", m);
+	show_output("echo", m);
 	say("read", read(s, b, 3));
 	show_input("lines", s);
 	type(m, "abc def  \027x\nall of it\025y\n\002\n");
-	show_input("echo", m);
+	show_output("echo", m);
 	show_input("lines", s);
 	type(m, "no end\004more\n\004");
-	show_input("echo", m);
+	show_output("echo", m);
 	show_input("lines", s);
 	write(s, "one\ntwo\n", 8);
-	show_input("output", m);
+	show_output("output", m);
 	set(s, ECHO, 0);
 	type(m, "secret\n");
-	show_input("echo", m);
+	show_output("echo", m);
 	show_input("lines", s);
 	t.c_oflag &= ~OPOST, t.c_iflag &= ~ICRNL;
 	tcsetattr(s, TCSANOW, &t);
 	write(s, "raw\n", 4);
 	type(m, "x\ry\n");
-	show_input("output", m);
+	show_output("output", m);
 	show_input("lines", s);
 	cfmakeraw(&t);
 	tcsetattr(s, TCSANOW, &t);
 	type(m, "a\003\177\r");
 	show_input("raw", s);
-	show_input("echo", m);
+	show_output("echo", m);
 	t.c_cc[VMIN] = 0;
 	tcsetattr(s, TCSANOW, &t);
 	say("nothing", read(s, b, 1));
@@ -162,7 +182,7 @@ int main(void)
 	}
 	static char all[1000];
 	int n = 0, typed = 0;
-	while (!strstr(all, "line hello")) {
+	while (!strstr(all, "line hello\r\n")) {
 		long k = read(m, all + n, sizeof all - 1 - n);
 		if (k <= 0)
 			break;
