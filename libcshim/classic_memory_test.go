@@ -2,6 +2,7 @@ package libcshim
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -297,6 +298,7 @@ func TestClassicMapReadOnly(t *testing.T) {
 // TestClassicMapDevices: what is no file and no memory is not mapped.
 func TestClassicMapDevices(t *testing.T) {
 	s := newScript(t)
+	s.cfg.Stderr = io.Discard // not the test's own, which may be a file
 	zero := s.word(0)
 	buf := s.space(16)
 	s.call(10, 3, s.str("/dev/null"), unix.O_RDWR, 0)
