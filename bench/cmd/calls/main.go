@@ -36,9 +36,10 @@ var errSum = errors.New("a wrong sum")
 var source string
 
 var lines = []bench.Line{
-	{Name: "a call of nothing", Target: "≤ 20 ns", Start: starts(haliteCall("nothing"), cgo("nothing"), wazeroCall("nothing", false), wazeroCall("nothing", true), socket)},
-	{Name: "a call with two integers", Start: starts(haliteCall("add"), cgo("add"), wazeroCall("add", false), wazeroCall("add", true))},
-	{Name: "a call that calls a Go function", Target: "≤ 25 ns more", Start: starts(haliteCall("call_add"), cgo("call_add"), wazeroCall("call_add", false))},
+	{Name: "a call of nothing", Target: "≤ 20 ns", Start: starts(haliteCall("nothing", false), cgo("nothing"), wazeroCall("nothing", false), socket)},
+	{Name: "a call of nothing, with a context that can end", Start: starts(haliteCall("nothing", true), wazeroCall("nothing", true), socket)},
+	{Name: "a call with two integers", Start: starts(haliteCall("add", false), cgo("add"), wazeroCall("add", false))},
+	{Name: "a call that calls a Go function", Target: "≤ 25 ns more", Start: starts(haliteCall("call_add", false), cgo("call_add"), wazeroCall("call_add", false))},
 	{Name: "a new domain, its first call, its end", Start: starts(haliteDomain, wazeroInstance, process)},
 	{Name: "a copy of a template, its first call, its end", Target: "≤ 50 µs", Start: starts(haliteCopy(0), wazeroInstance, process)},
 	{Name: "a call, and a reset to the template", Start: starts(haliteReset, wazeroInstance, process)},
@@ -104,9 +105,18 @@ func cgo(what string) func() (*bench.Contestant, error) {
 	}
 }
 
-func haliteCall(what string) func() (*bench.Contestant, error) {
+// callContext is what calls are made with, one that can end or not.
+func callContext(ending bool) (context.Context, context.CancelFunc) {
+	if ending {
+		return context.WithCancel(context.Background())
+	}
+	return context.Background(), func() {}
+}
+
+// haliteCall calls a function. With a context that can end the call is stopped then.
+func haliteCall(what string, ending bool) func() (*bench.Contestant, error) {
 	return func() (*bench.Contestant, error) {
-		ctx := context.Background()
+		ctx, cancel := callContext(ending)
 		lib, err := halite.Load(ctx, library)
 		if err != nil {
 			return nil, err
@@ -115,7 +125,7 @@ func haliteCall(what string) func() (*bench.Contestant, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &bench.Contestant{Name: "halite", Close: func() { lib.Close() }, Run: func(n int) error {
+		return &bench.Contestant{Name: "halite", Close: func() { cancel(); lib.Close() }, Run: func(n int) error {
 			for i := range n {
 				if what == "nothing" {
 					if _, err := f.Call(ctx); err != nil {

@@ -48,6 +48,8 @@ func (w *wasm) instance() (api.Module, error) {
 	return w.r.InstantiateModule(context.Background(), w.compiled, wazero.NewModuleConfig().WithName(""))
 }
 
+// wazeroCall calls a function, with a context that can end if the call is to be stopped
+// then.
 func wazeroCall(what string, closing bool) func() (*bench.Contestant, error) {
 	return func() (*bench.Contestant, error) {
 		w, err := newWasm(closing)
@@ -62,12 +64,8 @@ func wazeroCall(what string, closing bool) func() (*bench.Contestant, error) {
 		if f == nil {
 			return nil, fmt.Errorf("no function %s", what)
 		}
-		name := "wazero"
-		if closing {
-			name = "wazero that can be stopped"
-		}
-		return &bench.Contestant{Name: name, Close: func() { w.r.Close(context.Background()) }, Run: func(n int) error {
-			ctx := context.Background()
+		ctx, cancel := callContext(closing)
+		return &bench.Contestant{Name: "wazero", Close: func() { cancel(); w.r.Close(context.Background()) }, Run: func(n int) error {
 			var stack [2]uint64
 			for i := range n {
 				stack[0], stack[1] = uint64(uint32(i)), 1
