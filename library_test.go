@@ -863,3 +863,27 @@ func TestInvoke(t *testing.T) {
 		t.Error("a library took a message")
 	}
 }
+
+// TestCallTooLate: a call whose context has just ended leaves the library alone.
+func TestCallTooLate(t *testing.T) {
+	lib := load(t, config(t, "liblibrary.so"))
+	f, err := lib.Func("nothing")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3000 {
+		ctx, cancel := context.WithCancel(t.Context())
+		if i%2 == 0 {
+			if _, err := f.Call(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cancel()
+		if _, err := f.Call(ctx); !errors.Is(err, context.Canceled) || errors.Is(err, halite.ErrEnded) {
+			t.Fatalf("%d: %v", i, err)
+		}
+		if _, err := f.Call(t.Context()); err != nil {
+			t.Fatalf("%d: the next call: %v", i, err)
+		}
+	}
+}

@@ -472,6 +472,9 @@ type binding struct {
 const cancelled = ^uint64(0)
 
 func (b *binding) begin(t *Thread, ctx context.Context, done <-chan struct{}) error {
+	if ctx.Err() != nil { // its function may be about to run
+		return context.Cause(ctx)
+	}
 	if done != b.done {
 		b.to(t.d, ctx, done)
 	}
