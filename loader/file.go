@@ -54,7 +54,8 @@ type Segment struct {
 	Align    uint32 // at least 1
 	Flags    Flags
 
-	data []byte // FileSize bytes, the reader's own copy
+	data  []byte // FileSize bytes, the reader's own copy
+	pages []byte // of code: the whole pages around data, as they will be mapped
 }
 
 // End is the address behind the segment. It fits 33 bits.
@@ -100,10 +101,7 @@ func (f *reader) read(off, n uint64, where string) ([]byte, error) {
 	}
 	if n <= sizeHint {
 		p := make([]byte, n)
-		if err := readFull(f.r, p, int64(off)); err != nil {
-			return nil, f.fail(RuleRead, where, "reading %d bytes at %#x: %v", n, off, err)
-		}
-		return p, nil
+		return p, f.readInto(p, off, where)
 	}
 	var p []byte
 	for done := uint64(0); done < n; {
@@ -115,6 +113,14 @@ func (f *reader) read(off, n uint64, where string) ([]byte, error) {
 		done += step
 	}
 	return p, nil
+}
+
+// readInto fills p from off.
+func (f *reader) readInto(p []byte, off uint64, where string) error {
+	if err := readFull(f.r, p, int64(off)); err != nil {
+		return f.fail(RuleRead, where, "reading %d bytes at %#x: %v", len(p), off, err)
+	}
+	return nil
 }
 
 func readFull(r io.ReaderAt, p []byte, off int64) error {
@@ -323,11 +329,8 @@ func (in *reader) file(h *header) (*File, error) {
 	if err := in.layout(f); err != nil {
 		return nil, err
 	}
-	for i := range f.Segments {
-		s := &f.Segments[i]
-		if s.data, err = in.read(s.Offset, uint64(s.FileSize), fmt.Sprintf("segment %d", s.Index)); err != nil {
-			return nil, err
-		}
+	if err := in.segments(f); err != nil {
+		return nil, err
 	}
 	if err := in.special(f, special); err != nil {
 		return nil, err
@@ -345,6 +348,56 @@ func (in *reader) file(h *header) (*File, error) {
 		return nil, in.fail(RuleInterp, "program headers", "an interpreter but no dynamic section")
 	}
 	return f, nil
+}
+
+// segments reads their contents. Code is read to where it is checked and copied from.
+// What is given up after loading, code and initial data, shares a buffer.
+func (in *reader) segments(f *File) error {
+	total := uint64(0)
+	for i := range f.Segments {
+		if s := &f.Segments[i]; s.passing() {
+			total += s.room()
+		}
+	}
+	var buf []byte
+	if total <= sizeHint {
+		buf = largeBuffer(int(total))
+	}
+	for i := range f.Segments {
+		s := &f.Segments[i]
+		where := fmt.Sprintf("segment %d", s.Index)
+		var err error
+		switch n := s.room(); {
+		case s.passing() && n <= uint64(len(buf)):
+			head := uint64(s.Addr - pageDown(s.Addr))
+			room := buf[:n:n]
+			buf = buf[n:]
+			s.data = room[head:][:s.FileSize:s.FileSize]
+			err = in.readInto(s.data, s.Offset, where)
+			if s.Flags&FlagExec != 0 {
+				s.pages = room
+				fillHlt(room[:head])
+				fillHlt(room[head+uint64(s.FileSize):])
+			}
+		default:
+			s.data, err = in.read(s.Offset, uint64(s.FileSize), where)
+			if err == nil && s.Flags&FlagExec != 0 {
+				s.pages, _ = padText(s.data, s.Addr)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// passing tells whether the contents are given up after loading.
+func (s *Segment) passing() bool { return s.Flags&(FlagExec|FlagWrite) != 0 }
+
+// room is the length of the whole pages that hold the contents.
+func (s *Segment) room() uint64 {
+	return pageUp(uint64(s.Addr)+uint64(s.FileSize)) - uint64(pageDown(s.Addr))
 }
 
 // segment checks one PT_LOAD on its own.
@@ -597,7 +650,7 @@ func (f *File) tail(addr uint64) ([]byte, bool) {
 func (f *File) ReleaseContents() {
 	for i := range f.Segments {
 		if s := &f.Segments[i]; s.Flags&(FlagExec|FlagWrite) != 0 {
-			s.data = nil
+			s.data, s.pages = nil, nil
 		}
 	}
 }

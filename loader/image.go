@@ -79,11 +79,10 @@ func (l *Loader) Stage(c *cage.Cage, f *File) *Image {
 		h.Write(b[:])
 		switch {
 		case s.Flags&FlagWrite != 0:
-			m.staged[i] = append([]byte(nil), s.data...)
+			m.staged[i] = largeBuffer(len(s.data))
+			copy(m.staged[i], s.data)
 		case s.Flags&FlagExec != 0:
-			var t pages
-			t.bytes, _ = padText(s.data, s.Addr)
-			t.sum = hashText(t.bytes)
+			t := pages{bytes: s.pages, sum: hashText(s.pages)}
 			m.code = append(m.code, t)
 			h.Write(t.sum[:])
 		}
@@ -92,7 +91,8 @@ func (l *Loader) Stage(c *cage.Cage, f *File) *Image {
 	return m
 }
 
-// pages is the code of one segment with its padding, private to the image.
+// pages is the code of one segment with its padding. Nobody changes the bytes: they
+// are the file's.
 type pages struct {
 	bytes []byte
 	sum   [sha256.Size]byte

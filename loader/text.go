@@ -80,8 +80,8 @@ func hashText(pages []byte) (sum [sha256.Size]byte) {
 }
 
 // checkText is the door through which all code of files passes: whatever is
-// mapped executable comes from here. code is private to the image: nobody else
-// can write it any more. It becomes a sealed text for offset `at`, adjusted to
+// mapped executable comes from here. code is the reader's own copy, which nobody
+// writes any more. It becomes a sealed text for offset `at`, adjusted to
 // the engine's thread pointer and validated as it will stand there, or it comes
 // to nothing. The caller gives the text back with texts.done.
 func (l *Loader) checkText(name string, code *pages, at uint32) (text *cachedText, errs []*validator.Error, more bool, err error) {
@@ -95,7 +95,7 @@ func (l *Loader) checkText(name string, code *pages, at uint32) (text *cachedTex
 	}
 	if !l.recall(code, &key) {
 		var loads []uint32
-		loads, errs, more, err = prepareText(code.bytes, &key)
+		loads, errs, more, err = prepareText(code, &key)
 		if err != nil || len(errs) > 0 {
 			return nil, errs, more, err
 		}
@@ -142,26 +142,28 @@ func (l *Loader) recall(code *pages, key *textKey) bool {
 	return true
 }
 
-// prepareText validates pages for one place, and adjusts them to an engine
+// prepareText validates code for one place, and adjusts them to an engine
 // whose thread pointer stands at another displacement than files say. Only the
 // bytes that the validator names are changed, and the result is validated
 // again: the second verdict is the one that counts.
-func prepareText(pages []byte, key *textKey) (loads []uint32, errs []*validator.Error, more bool, err error) {
+func prepareText(code *pages, key *textKey) (loads []uint32, errs []*validator.Error, more bool, err error) {
 	o := validator.Options{
 		ABI: key.abi, Offset: key.at, Features: key.features,
-		MaxErrors: maxTextErrors, Workers: workers(len(pages)),
+		MaxErrors: maxTextErrors, Workers: workers(len(code.bytes)),
 		CollectThreadPointerLoads: key.disp != validator.DefaultThreadPointer,
 	}
-	r, err := validator.Validate(pages, o)
+	r, err := validator.Validate(code.bytes, o)
 	if err != nil || !r.OK() || len(r.ThreadPointerLoads) == 0 {
 		return nil, r.Errors, r.Truncated, err
 	}
 	loads = r.ThreadPointerLoads
+	b := bytes.Clone(code.bytes)
 	for _, i := range loads {
-		le.PutUint32(pages[i:i+4], uint32(key.disp))
+		le.PutUint32(b[i:i+4], uint32(key.disp))
 	}
+	code.bytes = b
 	o.ThreadPointer, o.CollectThreadPointerLoads = key.disp, false
-	r, err = validator.Validate(pages, o)
+	r, err = validator.Validate(b, o)
 	return loads, r.Errors, r.Truncated, err
 }
 

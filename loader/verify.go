@@ -138,7 +138,7 @@ func (in *reader) verifyLinked(h *header, f *File, o VerifyOptions) (*Report, er
 		if s.Flags&FlagExec == 0 {
 			continue
 		}
-		pages, start := padText(s.data, s.Addr)
+		pages, start := s.pages, pageDown(s.Addr)
 		bias := uint32(0)
 		if f.Type == TypeShared && uint64(start)+uint64(len(pages))+verifyBias <= imageEnd {
 			bias = verifyBias
