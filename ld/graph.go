@@ -1,6 +1,7 @@
 package ld
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path"
@@ -298,13 +299,14 @@ func (l *Linker) install(g *graph) error {
 		}
 		l.trace("%s: at %#x", o, o.bias)
 	}
-	if err := l.checkTexts(g.added); err != nil {
-		return err
+	// Code and data have nothing to do with each other yet. What is wrong with the
+	// code is told first.
+	texts := make(chan error, 1)
+	go func() { texts <- l.checkTexts(g.added) }()
+	if err = l.placeTLS(g.added); err == nil {
+		err = l.relocateAll(g.added)
 	}
-	if err := l.placeTLS(g.added); err != nil {
-		return err
-	}
-	if err := l.relocateAll(g.added); err != nil {
+	if err := cmp.Or(<-texts, err); err != nil {
 		return err
 	}
 	for _, o := range g.added {

@@ -23,6 +23,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -64,13 +65,21 @@ var Fingerprint = sync.OnceValue(func() string {
 	}
 	sort.Strings(names)
 	h := sha256.New()
+	buf := make([]byte, 32<<10) // read in pieces: each new page of memory costs as much as its hash
 	for _, name := range names {
-		data, err := sources.ReadFile(name)
+		f, err := sources.Open(name)
 		if err != nil {
 			panic(err)
 		}
-		fmt.Fprintf(h, "%s %d\n", name, len(data))
-		h.Write(data)
+		info, err := f.Stat()
+		if err != nil {
+			panic(err)
+		}
+		fmt.Fprintf(h, "%s %d\n", name, info.Size())
+		if _, err := io.CopyBuffer(struct{ io.Writer }{h}, struct{ io.Reader }{f}, buf); err != nil {
+			panic(err)
+		}
+		f.Close()
 	}
 	return hex.EncodeToString(h.Sum(nil))[:16]
 })

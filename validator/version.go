@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/binary"
+	"io"
 	"io/fs"
 	"runtime"
 	"sync"
@@ -36,20 +37,34 @@ func versionOf(files fs.FS, compiler string) (sum [sha256.Size]byte, err error) 
 		return sum, err
 	}
 	h := sha256.New()
-	field := func(b []byte) {
-		var n [8]byte
-		binary.LittleEndian.PutUint64(n[:], uint64(len(b)))
-		h.Write(n[:])
-		h.Write(b)
+	length := func(n int64) {
+		h.Write(binary.LittleEndian.AppendUint64(nil, uint64(n)))
 	}
-	field([]byte(compiler))
-	for _, f := range list {
-		b, err := fs.ReadFile(files, f.Name())
+	field := func(s string) {
+		length(int64(len(s)))
+		io.WriteString(h, s)
+	}
+	field(compiler)
+	buf := make([]byte, 32<<10) // read in pieces: each new page of memory costs as much as its hash
+	for _, e := range list {
+		f, err := files.Open(e.Name())
 		if err != nil {
 			return sum, err
 		}
-		field([]byte(f.Name()))
-		field(b)
+		defer f.Close()
+		info, err := f.Stat()
+		if err != nil {
+			return sum, err
+		}
+		field(e.Name())
+		length(info.Size())
+		n, err := io.CopyBuffer(struct{ io.Writer }{h}, struct{ io.Reader }{f}, buf)
+		if err != nil {
+			return sum, err
+		}
+		if n != info.Size() {
+			return sum, io.ErrUnexpectedEOF
+		}
 	}
 	h.Sum(sum[:0])
 	return sum, nil
