@@ -85,6 +85,7 @@ func open() int {
 		}
 		time.Sleep(time.Millisecond)
 	}
+	noLookouts()
 	list, err := os.ReadDir("/proc/self/fd")
 	ok(err)
 	return len(list)
@@ -311,7 +312,7 @@ func exhaustedData(ctx context.Context, x, y *DataSocket) {
 	select {
 	case s := <-got:
 		panic(fmt.Errorf("a message from nowhere: %q", s))
-	case <-time.After(2 * glanceTimes * glanceTime): // longer than a look in vain
+	case <-time.After(2 * glanceTime): // longer than a look in vain
 	}
 	ok(x.Send(ctx, []byte("data")))
 	if s := <-got; s != "data" {
@@ -324,7 +325,7 @@ func exhaustedData(ctx context.Context, x, y *DataSocket) {
 	}
 	is(err, unix.EAGAIN)
 	wg.Go(func() { ok(x.Send(ctx, []byte("the last"))) })
-	time.Sleep(2 * glanceTimes * glanceTime)
+	time.Sleep(2 * glanceTime)
 	for {
 		m, err := y.Receive(ctx)
 		ok(err)

@@ -299,7 +299,7 @@ func (k *kfd) linger(h *handle, done <-chan struct{}, l lingerer) error {
 		}
 		switch now := time.Now(); {
 		case end.IsZero():
-			end = now.Add(glanceTimes * glanceTime)
+			end = now.Add(glanceTime)
 		case now.After(end):
 			return err
 		}
@@ -325,43 +325,6 @@ func (k *kfd) learn(nothing bool) {
 	case nothing && n == 0:
 		k.empty.Store(1)
 	}
-}
-
-// glances bounds the threads that wait in poll(2).
-var glances atomic.Int32
-
-// A glance is so many waits of a millisecond: between them it is seen that the wait is
-// not wanted any more. In all it is longer than another process on a busy machine
-// takes until it runs.
-const (
-	glanceTime  = time.Millisecond
-	glanceTimes = 20
-)
-
-// glance waits a moment, and tells whether something happened. It ends early when the
-// handle is closed, done is closed or stop is set; each may be nil.
-func (k *kfd) glance(out bool, h *handle, done <-chan struct{}, stop *atomic.Bool) bool {
-	if glances.Add(1) > int32(runtime.GOMAXPROCS(0)) {
-		glances.Add(-1)
-		return false
-	}
-	defer glances.Add(-1)
-	events := int16(unix.POLLIN)
-	if out {
-		events = unix.POLLOUT
-	}
-	for range glanceTimes {
-		fds := [1]unix.PollFd{{Fd: int32(k.fd), Events: events}}
-		ts := unix.NsecToTimespec(int64(glanceTime))
-		n, err := unix.Ppoll(fds[:], &ts, nil)
-		switch {
-		case n > 0 && err == nil:
-			return true
-		case h != nil && h.closed.Load() || stop != nil && stop.Load() || done != nil && expired(done):
-			return false
-		}
-	}
-	return false
 }
 
 // poll looks at what is ready now.

@@ -308,9 +308,17 @@ func descriptorsOf(t testing.TB) int {
 		thePoller.stop()
 	}
 	thePoller.mu.Unlock()
+	noLookouts()
 	list, err := os.ReadDir("/proc/self/fd")
 	must(t, err)
 	return len(list)
+}
+
+// noLookouts closes what glances have used, which goes by itself a moment later.
+func noLookouts() {
+	lookouts.mu.Lock()
+	closeLookouts()
+	lookouts.mu.Unlock()
 }
 
 // A server that may have few descriptors loses no call, and its callers wait.
