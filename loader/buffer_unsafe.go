@@ -16,10 +16,11 @@ func largeBuffer(n int) []byte {
 	if n < hugePage/2 {
 		return make([]byte, n)
 	}
-	whole := (n + hugePage - 1) &^ (hugePage - 1)
-	b := make([]byte, whole+hugePage)
+	whole := (n + hugePage*3/4) &^ (hugePage - 1) // a short rest is not worth one
+	size := max(n, whole)
+	b := make([]byte, size+hugePage)
 	head := int(-uintptr(unsafe.Pointer(unsafe.SliceData(b))) & (hugePage - 1))
-	b = b[head : head+whole]
-	_ = unix.Madvise(b, unix.MADV_HUGEPAGE) // advice
+	b = b[head : head+size]
+	_ = unix.Madvise(b[:whole], unix.MADV_HUGEPAGE) // advice
 	return b[:n:n]
 }
