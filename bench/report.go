@@ -55,7 +55,8 @@ func Replace(file, name, report string) error {
 	if err != nil {
 		return err
 	}
-	begin, end := fmt.Sprintf("<!-- %s: written by bench/cmd/%s -->\n", name, name), fmt.Sprintf("<!-- /%s -->", name)
+	command, _, _ := strings.Cut(name, "/")
+	begin, end := fmt.Sprintf("<!-- %s: written by bench/cmd/%s -->\n", name, command), fmt.Sprintf("<!-- /%s -->", name)
 	before, rest, ok := strings.Cut(string(text), begin)
 	_, after, ok2 := strings.Cut(rest, end)
 	if !ok || !ok2 {

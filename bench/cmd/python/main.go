@@ -28,8 +28,8 @@ import (
 )
 
 var (
-	rounds  = flag.Int("rounds", 7, "runs of each script with each interpreter; the median counts")
-	starts  = flag.Int("starts", 15, "starts of each interpreter")
+	rounds  = flag.Int("rounds", 7, "runs of each script with each interpreter, of which the median counts; 0: starts alone")
+	starts  = flag.Int("starts", 15, "starts of each interpreter; 0: scripts alone")
 	only    = flag.String("only", "", "a regular expression that chooses scripts by name")
 	binary  = flag.String("halite", "", "a built halite command (default: built from this repository)")
 	output  = flag.String("write", "", "a Markdown file whose part between the marks is replaced by the tables")
@@ -123,18 +123,29 @@ func run() error {
 			names = append(names, name)
 		}
 	}
-	if err := measureStarts(sides); err != nil {
-		return err
+	if *starts > 0 {
+		if err := measureStarts(sides); err != nil {
+			return err
+		}
+		if err := show("python/starts", reportStarts(sides)); err != nil {
+			return err
+		}
 	}
-	if err := measureScripts(sides, names); err != nil {
-		return err
-	}
-	text := report(sides, names)
-	fmt.Print(text)
-	if *output != "" {
-		return bench.Replace(*output, "python", text)
+	if *rounds > 0 {
+		if err := measureScripts(sides, names); err != nil {
+			return err
+		}
+		return show("python", report(sides, names))
 	}
 	return nil
+}
+
+func show(name, text string) error {
+	fmt.Print(text)
+	if *output == "" {
+		return nil
+	}
+	return bench.Replace(*output, name, text)
 }
 
 // pyodideRunner runs a script file, or -c code, with Pyodide.
@@ -236,10 +247,9 @@ func once(command []string) (sum string, ns float64, err error) {
 	return words[0], ns * 1e9, err
 }
 
-func report(sides []*side, names []string) string {
+func reportStarts(sides []*side) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Measured on %s; medians of %d interleaved runs (%d starts).\n\n", bench.Machine(), *rounds, *starts)
-	base := sides[0]
+	fmt.Fprintf(&b, "Measured on %s; medians of %d interleaved starts.\n\n", bench.Machine(), *starts)
 	fmt.Fprintf(&b, "| start, ms |")
 	for _, s := range sides {
 		fmt.Fprintf(&b, " %s |", s.name)
@@ -254,7 +264,14 @@ func report(sides []*side, names []string) string {
 			fmt.Fprintf(&b, " %s |\n", ratio(sides, "Debian", what))
 		}
 	}
-	fmt.Fprintf(&b, "\n| script | what it does | %s ms |", base.name)
+	return b.String()
+}
+
+func report(sides []*side, names []string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Measured on %s; medians of %d interleaved runs.\n\n", bench.Machine(), *rounds)
+	base := sides[0]
+	fmt.Fprintf(&b, "| script | what it does | %s ms |", base.name)
 	for _, s := range sides[1:] {
 		fmt.Fprintf(&b, " %s |", s.name)
 	}
