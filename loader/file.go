@@ -100,7 +100,7 @@ func (f *reader) read(off, n uint64, where string) ([]byte, error) {
 		return nil, f.fail(RuleRead, where, "bytes %#x..%#x lie beyond the end of the file (%#x bytes)", off, off+n, f.size)
 	}
 	if n <= sizeHint {
-		p := largeBuffer(int(n))
+		p := make([]byte, n)
 		return p, f.readInto(p, off, where)
 	}
 	var p []byte
