@@ -52,6 +52,7 @@ func (l *Linker) Open(t Thread, path string, flags int, caller uint32) (handle u
 	if from == nil {
 		from = l.main
 	}
+	l.changes++
 	g := l.newGraph()
 	o := g.byName(path)
 	if o == nil && flags&RTLDNoLoad != 0 {
@@ -227,10 +228,14 @@ func (l *Linker) Sym(handle uint32, name, version string, caller uint32) (Addres
 		// No handle keeps the definition: the caller does, as in glibc.
 		l.bind(from, b.object)
 	}
+	a := Address{Addr: uint32(b.value()), Function: b.symbol.Type() == loader.SymFunc}
 	if b.symbol.Type() == loader.SymTLS {
-		return Address{TLSModule: b.object.tlsID, TLSOffset: uint32(b.symbol.Value)}, nil
+		a = Address{TLSModule: b.object.tlsID, TLSOffset: uint32(b.symbol.Value)}
 	}
-	return Address{Addr: uint32(b.value()), Function: b.symbol.Type() == loader.SymFunc}, nil
+	if version == "" && len(name) <= maxRemembered {
+		l.remember(handle, name, caller, a)
+	}
+	return a, nil
 }
 
 func (l *Linker) byHandle(handle uint32) (*object, error) {
@@ -254,6 +259,7 @@ func (l *Linker) Close(handle uint32) (token uint32, err error) {
 	if err != nil {
 		return 0, err
 	}
+	l.changes++
 	if o.refs > 0 {
 		o.refs--
 	}
@@ -335,6 +341,7 @@ func (l *Linker) Unload(token uint32) error {
 		return fmt.Errorf("%d is not a token of dlclose", token)
 	}
 	delete(l.closing, token)
+	l.changes++
 	l.showDebug(debugDelete)
 	var errs []error
 	for o := range f.dead {

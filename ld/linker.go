@@ -78,6 +78,8 @@ type Linker struct {
 	unique   map[string]binding // STB_GNU_UNIQUE definitions
 	uniqueMu sync.Mutex         // guards unique while objects are relocated
 	index    globalIndex
+	found    *[foundPlaces]found // by Sym; nil: nothing yet
+	changes  uint64              // of what it may find
 	retired  []*retired
 	keep     int    // places kept for their files; see release
 	maxBytes uint64 // of the files of one loading operation

@@ -409,6 +409,24 @@ func TestSyscalls(t *testing.T) {
 	fa := words(3)[0]
 	expect("sym next", call(SysSym, ^uint64(0), str("fa"), 0, uint64(prog.Entry), out), -int64(syscall.ENOENT))
 	expect("sym default", call(SysSym, 0, str("fa"), 0, fa, out), 0)
+	// What was found is remembered, for who asks the same.
+	known := func(handle uint32, name string, caller uint64) bool {
+		_, ok := l.foundBefore(handle, []byte(name), uint32(caller))
+		return ok
+	}
+	if !known(uint32(h), "fa", 0) || !known(uint32(h), "fa", 77) || !known(HandleDefault, "fa", fa) ||
+		known(HandleDefault, "fa", uint64(prog.Entry)) || known(uint32(h), "f", 0) || known(uint32(h), "", 0) || known(uint32(h)+1, "fa", 0) {
+		t.Error("what is remembered is not what was found")
+	}
+	expect("sym again", call(SysSym, uint64(h), str("fa"), 0, 99, out), 0)
+	if w := words(3); w[0] != fa || w[1] != 0 || w[2] != 0 {
+		t.Errorf("fa again: %v", w)
+	}
+	expect("sym again, elsewhere", call(SysSym, 0, str("fa"), 0, uint64(prog.Entry), out), -int64(syscall.ENOENT))
+	expect("sym again, of another handle", call(SysSym, 12345, str("fa"), 0, 0, out), -int64(syscall.EINVAL))
+	expect("sym again, bad pointer", call(SysSym, uint64(h), str("fa"), 0, 0, 0x30), -int64(syscall.EFAULT))
+	expect("sym, bad name", call(SysSym, uint64(h), 0x30, 0, 0, out), -int64(syscall.EFAULT))
+	expect("sym, a long name", call(SysSym, uint64(h), str(strings.Repeat("f", 100)), 0, 0, out), -int64(syscall.ENOENT))
 	expect("sym of nothing", call(SysSym, uint64(h), str("fb"), str("V9"), 0, out), -int64(syscall.ENOENT))
 	call(SysError, out, 100)
 	if s, _ := l.mem.ReadString(uint32(out), 100); s != "undefined symbol: fb, version V9" {
@@ -460,6 +478,9 @@ func TestSyscalls(t *testing.T) {
 	token := call(SysClose, uint64(h))
 	if token <= 0 {
 		t.Fatalf("close: %d", token)
+	}
+	if known(uint32(h), "fa", 0) {
+		t.Error("a symbol of a closed library is remembered")
 	}
 	expect("sym of a closing library", call(SysSym, uint64(h), str("fa"), 0, 0, out), -int64(syscall.EINVAL))
 	expect("addr in a closing library", call(SysAddr, fa, out), 1)

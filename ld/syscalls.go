@@ -79,9 +79,10 @@ func handleOf(v uint64) uint32 {
 
 // writeWords stores 64-bit words one behind the other.
 func (l *Linker) writeWords(addr uint32, words ...uint64) error {
-	b := make([]byte, len(words)*8)
-	for i, w := range words {
-		le.PutUint64(b[i*8:], w)
+	var buf [64]byte
+	b := buf[:0]
+	for _, w := range words {
+		b = le.AppendUint64(b, w)
 	}
 	return l.mem.Write(addr, b)
 }
@@ -114,11 +115,19 @@ func (l *Linker) serve(t Thread, nr uint64, a [6]uint64) (int64, error) {
 		h, err := l.Open(t, path, int(int32(a[1])), pointer(a[2]))
 		return int64(h), err
 	case SysSym:
+		version := ""
+		if pointer(a[2]) == 0 {
+			var buf [maxRemembered]byte
+			if n, err := l.mem.ReadStringInto(pointer(a[1]), buf[:]); err == nil {
+				if s, ok := l.foundBefore(handleOf(a[0]), buf[:n], pointer(a[3])); ok {
+					return 0, l.writeWords(pointer(a[4]), uint64(s.Addr), uint64(s.TLSModule), uint64(s.TLSOffset))
+				}
+			}
+		}
 		name, err := l.mem.ReadString(pointer(a[1]), maxName)
 		if err != nil {
 			return 0, err
 		}
-		version := ""
 		if pointer(a[2]) != 0 {
 			if version, err = l.mem.ReadString(pointer(a[2]), maxName); err != nil {
 				return 0, err

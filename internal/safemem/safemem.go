@@ -27,7 +27,10 @@
 // aligned ones of the other sizes, are atomic; copies are not.
 package safemem
 
-import "errors"
+import (
+	"bytes"
+	"errors"
+)
 
 // ErrFault says that some of the bytes asked for are not there (or not with
 // the access that was wanted). System calls answer it with EFAULT.
@@ -97,30 +100,53 @@ func (m Memory) Zero(off uint32, n uint64) error {
 // ReadString returns the string at off without its NUL. A string with no NUL
 // in the first max+1 bytes is ErrTooLong.
 func (m Memory) ReadString(off uint32, max int) (string, error) {
+	n, err := m.stringLen(off, max)
+	if err != nil {
+		return "", err
+	}
+	b := make([]byte, n)
+	if n, err = m.readString(off, b); err != nil {
+		return "", err
+	}
+	return string(b[:n]), nil
+}
+
+// ReadStringInto puts the string at off into buf, without its NUL, and returns its
+// length. A string that is longer than buf is ErrTooLong.
+func (m Memory) ReadStringInto(off uint32, buf []byte) (n int, err error) {
+	if n, err = m.stringLen(off, len(buf)); err != nil {
+		return 0, err
+	}
+	return m.readString(off, buf[:n])
+}
+
+func (m Memory) stringLen(off uint32, max int) (int, error) {
 	if max < 0 {
-		return "", ErrTooLong
+		return 0, ErrTooLong
 	}
 	limit := min(uint64(max)+1, size-uint64(off))
 	n, found := strlen(m.base+uintptr(off), uintptr(limit))
 	switch {
 	case found == strFault:
-		return "", ErrFault
+		return 0, ErrFault
 	case found == strNone && limit > uint64(max):
-		return "", ErrTooLong
+		return 0, ErrTooLong
 	case found == strNone:
-		return "", ErrFault // it runs over the end of the sandbox
+		return 0, ErrFault // it runs over the end of the sandbox
 	}
-	b := make([]byte, n)
+	return int(n), nil
+}
+
+// readString reads a string of len(b) bytes, which a guest thread may have shortened
+// meanwhile.
+func (m Memory) readString(off uint32, b []byte) (int, error) {
 	if err := m.Read(off, b); err != nil {
-		return "", err
+		return 0, err
 	}
-	for i, c := range b { // a guest thread may have shortened it meanwhile
-		if c == 0 {
-			b = b[:i]
-			break
-		}
+	if i := bytes.IndexByte(b, 0); i >= 0 {
+		return i, nil
 	}
-	return string(b), nil
+	return len(b), nil
 }
 
 // Load8 returns the byte at off.

@@ -182,6 +182,15 @@ func TestString(t *testing.T) {
 		s := strings.Repeat("x", n)
 		for shift := range uint32(20) {
 			m.Write(at+shift, append([]byte(s), 0, 'y', 'y', 0))
+			buf := make([]byte, n)
+			if k, err := m.ReadStringInto(at+shift, buf); err != nil || string(buf[:k]) != s {
+				t.Fatalf("%d bytes at %#x: %q, %v", n, at+shift, buf[:k], err)
+			}
+			if n > 0 {
+				if _, err := m.ReadStringInto(at+shift, buf[:n-1]); !errors.Is(err, safemem.ErrTooLong) {
+					t.Fatalf("%d bytes into %d: %v", n, n-1, err)
+				}
+			}
 			if got, err := m.ReadString(at+shift, n); err != nil || got != s {
 				t.Fatalf("string of %d at %d: %q, %v", n, shift, got, err)
 			}
@@ -197,6 +206,9 @@ func TestString(t *testing.T) {
 			t.Fatalf("string of %d at the edge: %q, %v", n, got, err)
 		}
 		m.Write(edge-uint32(n), []byte(s))
+		if _, err := m.ReadStringInto(edge-uint32(n), make([]byte, 100)); !errors.Is(err, safemem.ErrFault) {
+			t.Errorf("over the edge: %v", err)
+		}
 		_, err := m.ReadString(edge-uint32(n), 100)
 		wantFault(t, fmt.Sprintf("string of %d over the edge", n), err)
 	}
