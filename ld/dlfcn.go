@@ -192,8 +192,8 @@ func (l *Linker) Sym(handle uint32, name, version string, caller uint32) (Addres
 	switch handle {
 	case HandleDefault:
 		from = l.containing(caller)
-		if b, ok = l.lookupGlobal(&h, want, &work); !ok && from != nil && !from.initial {
-			b, ok = lookup(from.scope, nil, &h, want, &work)
+		if ok = l.lookupGlobal(&b, &h, want, &work); !ok && from != nil && !from.initial {
+			ok = lookup(&b, from.scope, nil, &h, want, &work)
 		}
 	case HandleNext:
 		from = l.containing(caller)
@@ -206,22 +206,22 @@ func (l *Linker) Sym(handle uint32, name, version string, caller uint32) (Addres
 		} else if i := slices.Index(scope, from); i >= 0 {
 			scope = scope[i+1:]
 		}
-		b, ok = lookup(scope, nil, &h, want, &work)
+		ok = lookup(&b, scope, nil, &h, want, &work)
 	default:
 		o, err := l.byHandle(handle)
 		if err != nil {
 			return Address{}, err
 		}
 		if o == l.main {
-			b, ok = l.lookupGlobal(&h, want, &work)
+			ok = l.lookupGlobal(&b, &h, want, &work)
 		} else {
-			b, ok = lookup(o.closure, nil, &h, want, &work)
+			ok = lookup(&b, o.closure, nil, &h, want, &work)
 		}
 	}
 	if !ok {
 		return Address{}, &UndefinedError{Symbol: name, Version: version}
 	}
-	if err := l.checkDefinition(b, l.main); err != nil {
+	if err := l.checkDefinition(&b, l.main); err != nil {
 		return Address{}, err
 	}
 	if from != nil {

@@ -158,12 +158,13 @@ type object struct {
 	scope   []*object // closure of the object whose loading brought it in
 	deep    bool      // RTLD_DEEPBIND: scope before the global one
 
-	initial  bool // part of the program: never unloaded
-	nodelete bool
-	global   bool
-	refs     int                  // handles that dlopen gave out
-	bound    map[*object]struct{} // objects outside closure that relocations refer to
-	state    state
+	initial   bool // part of the program: never unloaded
+	nodelete  bool
+	global    bool
+	refs      int                  // handles that dlopen gave out
+	bound     map[*object]struct{} // objects outside closure that relocations refer to
+	lastBound *object              // the one that bind noted last
+	state     state
 
 	tlsID     int    // module id, 0 without thread-local storage
 	tlsOffset uint32 // initial modules: how far below the thread pointer

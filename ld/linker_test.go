@@ -278,7 +278,8 @@ func TestHostileRelocations(t *testing.T) {
 	before := fmt.Sprint(l.cfg.Cage.Mappings())
 	code := func(d *loader.Dynamic) uint64 {
 		h, work := loader.HashOf("code"), int64(1000)
-		_, s, _ := d.Lookup(&h, loader.Want{}, &work)
+		i, _ := d.Lookup(&h, loader.Want{}, &work)
+		s, _ := d.Symbol(i)
 		return s.Value
 	}
 	for _, c := range []struct {

@@ -42,19 +42,26 @@ func (b *binding) value() uint64 {
 // the purpose.
 const maxWork = 1 << 30
 
-// lookup searches the objects of a scope in their order.
-func lookup(scope []*object, skip *object, h *loader.Hash, want loader.Want, work *int64) (b binding, ok bool) {
+// define makes b symbol i of an object.
+func (b *binding) define(o *object, i uint32) bool {
+	b.object, b.index = o, i
+	return o.dyn.ReadSymbol(i, &b.symbol)
+}
+
+// lookup searches the objects of a scope in their order. What is found goes into b; like
+// all that look for a symbol, it writes there once, in place.
+func lookup(b *binding, scope []*object, skip *object, h *loader.Hash, want loader.Want, work *int64) bool {
 	address := want.Address
 	for _, o := range scope {
 		if o == skip || o.dyn == nil || o.state >= stateClosing {
 			continue
 		}
 		want.Address = address && o.file.Type == loader.TypeProgram
-		if i, s, ok := o.dyn.Lookup(h, want, work); ok {
-			return binding{object: o, index: i, symbol: s}, true
+		if i, ok := o.dyn.Lookup(h, want, work); ok {
+			return b.define(o, i)
 		}
 	}
-	return binding{}, false
+	return false
 }
 
 // globalIndex finds the symbols of the global scope that may define a name. A
@@ -135,21 +142,18 @@ func (x *globalIndex) build(scope []*object) {
 
 // lookupGlobal is lookup in the global scope. When buildIndex was called, several
 // goroutines may do it.
-func (l *Linker) lookupGlobal(h *loader.Hash, want loader.Want, work *int64) (b binding, ok bool) {
+func (l *Linker) lookupGlobal(b *binding, h *loader.Hash, want loader.Want, work *int64) bool {
 	l.buildIndex()
 	x := &l.index
-	try := func(i uint32) bool {
-		b, ok = lookup(l.global[i:i+1], nil, h, want, work)
-		return ok
-	}
+	try := func(i uint32) bool { return lookup(b, l.global[i:i+1], nil, h, want, work) }
 	if x.table == nil {
 		*work -= int64(len(x.filters))
 		for i := range x.filters {
 			if x.filters[i].May(h.GNU) && try(uint32(i)) {
-				break
+				return true
 			}
 		}
-		return b, ok
+		return false
 	}
 	ask := x.ask
 	mask := uint32(len(x.table) - 1)
@@ -164,12 +168,12 @@ func (l *Linker) lookupGlobal(h *loader.Hash, want loader.Want, work *int64) (b 
 			continue
 		}
 		if e.position != position {
-			if i, s, ok := m.Only(); ok {
-				return binding{object: o, index: i, symbol: s}, true
+			if i, ok := m.Only(); ok {
+				return b.define(o, i)
 			}
 			for len(ask) > 0 && ask[0] < uint32(e.position)-1 {
 				if try(ask[0]) {
-					return b, true
+					return true
 				}
 				ask = ask[1:]
 			}
@@ -180,19 +184,19 @@ func (l *Linker) lookupGlobal(h *loader.Hash, want loader.Want, work *int64) (b 
 		if o.state >= stateClosing {
 			continue
 		}
-		if s, ok := m.Match(o.dyn, e.symbol, h.Name, &w, work); ok {
-			return binding{object: o, index: e.symbol, symbol: s}, true
+		if m.Match(o.dyn, e.symbol, h.Name, &w, work) {
+			return b.define(o, e.symbol)
 		}
 	}
-	if i, s, ok := m.Only(); ok {
-		return binding{object: o, index: i, symbol: s}, true
+	if i, ok := m.Only(); ok {
+		return b.define(o, i)
 	}
 	for _, i := range ask {
 		if try(i) {
-			break
+			return true
 		}
 	}
-	return b, ok
+	return false
 }
 
 func (l *Linker) buildIndex() {
@@ -201,70 +205,75 @@ func (l *Linker) buildIndex() {
 	}
 }
 
-// resolve finds what entry i of o's symbol table refers to.
-func (l *Linker) resolve(o *object, i uint32, c class, work *int64) (binding, error) {
-	if int(i) < len(o.resolved) && o.resolved[i].class == c {
-		return o.resolved[i], nil
+// resolve finds what entry i of o's symbol table refers to. The result is not to be
+// changed.
+func (l *Linker) resolve(o *object, i uint32, c class, work *int64) (*binding, error) {
+	if int(i) >= len(o.resolved) {
+		if n := o.dyn.Symbols(); int(i) < n || o.dyn.Has(i) {
+			o.resolved = append(o.resolved, make([]binding, max(int(i)+1, n, 2*len(o.resolved))-len(o.resolved))...)
+		} else {
+			return nil, fmt.Errorf("%s: symbol %d is beyond the symbol table", o, i)
+		}
 	}
-	b, err := l.resolveSlow(o, i, c, work)
-	if err != nil {
-		return b, err
+	b := &o.resolved[i]
+	if b.class == c {
+		return b, nil
+	}
+	b.class = classNone
+	if err := l.resolveSlow(b, o, i, c, work); err != nil {
+		return nil, err
 	}
 	b.class = c
-	if int(i) >= len(o.resolved) {
-		// The symbol exists: its number is bounded by the file's size.
-		more := max(int(i)+1, o.dyn.Symbols(), 2*len(o.resolved)) - len(o.resolved)
-		o.resolved = append(o.resolved, make([]binding, more)...)
-	}
-	o.resolved[i] = b
 	return b, nil
 }
 
-func (l *Linker) resolveSlow(o *object, i uint32, c class, work *int64) (binding, error) {
-	sym, ok := o.dyn.Symbol(i)
-	if !ok {
-		return binding{}, fmt.Errorf("%s: symbol %d is beyond the symbol table", o, i)
+func (l *Linker) resolveSlow(b *binding, o *object, i uint32, c class, work *int64) error {
+	if !b.define(o, i) {
+		return fmt.Errorf("%s: symbol %d is beyond the symbol table", o, i)
 	}
-	own := binding{object: o, index: i, symbol: sym}
+	sym := &b.symbol
 	switch {
 	case i == 0:
 		// The null symbol: a relocation against the object itself.
-		own.symbol = loader.Symbol{Section: loader.ShnAbs}
-		return own, nil
+		*sym = loader.Symbol{Section: loader.ShnAbs}
+		return nil
 	case sym.Bind() == loader.BindLocal, sym.Visibility() != loader.VisDefault && sym.Section != loader.ShnUndef:
 		if c != classCopy {
-			return own, l.checkDefinition(own, o)
+			return l.checkDefinition(b, o)
 		}
 	}
 	name, ok := o.dyn.String(uint64(sym.NameOffset))
 	if !ok {
-		return binding{}, fmt.Errorf("%s: the name of symbol %d is not in the string table, or has more than %d bytes", o, i, loader.MaxName)
+		return fmt.Errorf("%s: the name of symbol %d is not in the string table, or has more than %d bytes", o, i, loader.MaxName)
 	}
+	weak := sym.Bind() == loader.BindWeak
 	*work -= int64(len(name))
 	h := loader.HashOf(name)
 	want := loader.Want{Version: o.dyn.RequiredVersion(i), Address: c == classData}
-	b, found := l.search(o, &h, want, c, work)
+	found := l.search(b, o, &h, want, c, work)
 	if *work < 0 {
-		return binding{}, fmt.Errorf("%s: looking up its symbols takes too long: refused", o)
+		return fmt.Errorf("%s: looking up its symbols takes too long: refused", o)
 	}
 	if !found {
 		if addr, ok := l.cfg.HostSymbols[name]; ok && c != classCopy {
 			l.trace("%s: %s binds to the host", o, name)
-			return binding{object: hostObject, symbol: loader.Symbol{Section: loader.ShnAbs, Value: uint64(addr)}}, nil
+			*b = binding{object: hostObject, symbol: loader.Symbol{Section: loader.ShnAbs, Value: uint64(addr)}}
+			return nil
 		}
-		if sym.Bind() == loader.BindWeak {
+		if weak {
 			l.trace("%s: %s: undefined and weak", o, name)
-			return binding{}, nil
+			*b = binding{}
+			return nil
 		}
-		return binding{}, &UndefinedError{Symbol: name, Version: versionName(want.Version), NeededBy: o.String()}
+		return &UndefinedError{Symbol: name, Version: versionName(want.Version), NeededBy: o.String()}
 	}
 	if b.symbol.Bind() == loader.BindUnique {
 		// One definition for the whole domain, whatever the scopes say.
 		l.uniqueMu.Lock()
 		if first, ok := l.unique[name]; ok && first.object.state < stateClosing {
-			b = first
+			*b = first
 		} else {
-			l.unique[name] = b
+			l.unique[name] = *b
 			b.object.nodelete = true
 		}
 		l.uniqueMu.Unlock()
@@ -272,7 +281,7 @@ func (l *Linker) resolveSlow(o *object, i uint32, c class, work *int64) (binding
 	if l.cfg.Trace != nil {
 		l.trace("%s: %s binds to %s", o, name, b.object)
 	}
-	return b, l.checkDefinition(b, o)
+	return l.checkDefinition(b, o)
 }
 
 func versionName(v *loader.Version) string {
@@ -283,32 +292,28 @@ func versionName(v *loader.Version) string {
 }
 
 // search looks through the scopes of o in their order.
-func (l *Linker) search(o *object, h *loader.Hash, want loader.Want, c class, work *int64) (binding, bool) {
+func (l *Linker) search(b *binding, o *object, h *loader.Hash, want loader.Want, c class, work *int64) bool {
 	if c == classCopy {
 		// The program's own copy is what is being filled.
-		return lookup(l.global, o, h, want, work)
+		return lookup(b, l.global, o, h, want, work)
 	}
-	if o.dyn.Symbolic {
-		if b, ok := lookup([]*object{o}, nil, h, want, work); ok {
-			return b, true
-		}
+	if o.dyn.Symbolic && lookup(b, []*object{o}, nil, h, want, work) {
+		return true
 	}
-	if o.deep {
-		if b, ok := lookup(o.scope, nil, h, want, work); ok {
-			return b, true
-		}
+	if o.deep && lookup(b, o.scope, nil, h, want, work) {
+		return true
 	}
-	if b, ok := l.lookupGlobal(h, want, work); ok {
-		return b, true
+	if l.lookupGlobal(b, h, want, work) {
+		return true
 	}
 	if o.initial || o.deep {
-		return binding{}, false
+		return false
 	}
-	return lookup(o.scope, nil, h, want, work)
+	return lookup(b, o.scope, nil, h, want, work)
 }
 
 // checkDefinition refuses definitions that cannot be bound to.
-func (l *Linker) checkDefinition(b binding, by *object) error {
+func (l *Linker) checkDefinition(b *binding, by *object) error {
 	d := b.object
 	name := func() string {
 		if n := d.dyn.Name(b.symbol); n != "" {

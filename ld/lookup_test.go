@@ -48,15 +48,16 @@ func TestGlobalIndex(t *testing.T) {
 	for _, n := range names {
 		h := loader.HashOf(n)
 		work := int64(1 << 20)
-		want, wantOK := lookup(l.global, nil, &h, loader.Want{}, &work)
-		got, ok := l.lookupGlobal(&h, loader.Want{}, &work)
+		var want, got, other binding
+		wantOK := lookup(&want, l.global, nil, &h, loader.Want{}, &work)
+		ok := l.lookupGlobal(&got, &h, loader.Want{}, &work)
 		if ok != wantOK || got != want {
 			t.Errorf("%s: %v %v, want %v %v", n, got.object, ok, want.object, wantOK)
 		}
 		table := l.index.table
 		l.index.table = nil
-		if got, ok := l.lookupGlobal(&h, loader.Want{}, &work); ok != wantOK || got != want {
-			t.Errorf("%s without table: %v %v, want %v %v", n, got.object, ok, want.object, wantOK)
+		if ok := l.lookupGlobal(&other, &h, loader.Want{}, &work); ok != wantOK || other != want {
+			t.Errorf("%s without table: %v %v, want %v %v", n, other.object, ok, want.object, wantOK)
 		}
 		l.index.table = table
 	}

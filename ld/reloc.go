@@ -183,7 +183,7 @@ func (*targetError) Error() string { return "bad relocation target" }
 
 func (l *Linker) relocateOne(o *object, t *targets, r *loader.Rela, work *int64) error {
 	var (
-		b   binding
+		b   *binding
 		err error
 	)
 	switch r.Type {
@@ -222,21 +222,21 @@ func (l *Linker) relocateOne(o *object, t *targets, r *loader.Rela, work *int64)
 		v = s + a - p
 	case rel32:
 		if v, n = s+a, 4; v > 0xffffffff {
-			return l.overflow(o, r, &b, v)
+			return l.overflow(o, r, b, v)
 		}
 	case rel32S:
 		if v, n = s+a, 4; int64(v) != int64(int32(v)) {
-			return l.overflow(o, r, &b, v)
+			return l.overflow(o, r, b, v)
 		}
 	case relPC32, relPLT32:
 		if v, n = s+a-p, 4; int64(v) != int64(int32(v)) {
-			return l.overflow(o, r, &b, v)
+			return l.overflow(o, r, b, v)
 		}
 	case relSize64:
 		v = b.symbol.Size + a
 	case relSize32:
 		if v, n = b.symbol.Size+a, 4; v > 0xffffffff {
-			return l.overflow(o, r, &b, v)
+			return l.overflow(o, r, b, v)
 		}
 	default:
 		return fmt.Errorf("%s: relocation of type %d at %#x is not known", o, r.Type, r.Offset)
@@ -299,9 +299,10 @@ func (l *Linker) copyRelocation(o *object, t *targets, r *loader.Rela, work *int
 
 // bind notes that o refers to d, so that d stays as long as o does.
 func (l *Linker) bind(o, d *object) {
-	if d == nil || d == o || d.initial {
+	if d == nil || d == o || d.initial || d == o.lastBound {
 		return
 	}
+	o.lastBound = d
 	if o.bound == nil {
 		o.bound = map[*object]struct{}{}
 	}

@@ -45,7 +45,7 @@ func (l *Linker) tlsRelocation(o *object, t *targets, r *loader.Rela, work *int6
 	if !ok {
 		return &targetError{}
 	}
-	b := binding{object: o}
+	b := &binding{object: o}
 	if r.Symbol != 0 {
 		var err error
 		if b, err = l.resolve(o, r.Symbol, classData, work); err != nil {

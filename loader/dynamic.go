@@ -419,16 +419,25 @@ func (d *Dynamic) Symbols() int { return d.symbols }
 // Symbol returns entry i of the symbol table; ok is false when the table does
 // not reach so far.
 func (d *Dynamic) Symbol(i uint32) (s Symbol, ok bool) {
+	ok = d.ReadSymbol(i, &s)
+	return s, ok
+}
+
+// ReadSymbol is Symbol where many are read: what has been written word by word and is
+// then copied as a whole has the processor wait.
+func (d *Dynamic) ReadSymbol(i uint32, s *Symbol) bool {
 	at := uint64(i) * symbolSize
 	if at+symbolSize > uint64(len(d.symtab)) {
-		return Symbol{}, false
+		return false
 	}
 	b := d.symtab[at : at+symbolSize]
-	return Symbol{
-		NameOffset: le.Uint32(b), Info: b[4], Other: b[5], Section: le.Uint16(b[6:]),
-		Value: le.Uint64(b[8:]), Size: le.Uint64(b[16:]),
-	}, true
+	s.NameOffset, s.Info, s.Other, s.Section = le.Uint32(b), b[4], b[5], le.Uint16(b[6:])
+	s.Value, s.Size = le.Uint64(b[8:]), le.Uint64(b[16:])
+	return true
 }
+
+// Has tells whether the symbol table reaches as far as entry i.
+func (d *Dynamic) Has(i uint32) bool { return uint64(i) < uint64(len(d.symtab))/symbolSize }
 
 // Name returns the name of a symbol, "" when its offset is not in the table.
 func (d *Dynamic) Name(s Symbol) string {
@@ -436,8 +445,8 @@ func (d *Dynamic) Name(s Symbol) string {
 	return name
 }
 
-// Named tells whether the symbol has that name.
-func (d *Dynamic) Named(s Symbol, name string) bool {
+// named tells whether the symbol has that name.
+func (d *Dynamic) named(s *Symbol, name string) bool {
 	at := uint64(s.NameOffset)
 	end := at + uint64(len(name))
 	return end < uint64(len(d.strtab)) && d.strtab[end] == 0 && d.strtab[at:end] == name

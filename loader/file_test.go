@@ -468,7 +468,8 @@ func TestLookup(t *testing.T) {
 			{"", Want{}, 0},
 		} {
 			h, work := HashOf(c.name), int64(1000)
-			i, s, ok := file.Dynamic.Lookup(&h, c.want, &work)
+			i, ok := file.Dynamic.Lookup(&h, c.want, &work)
+			s, _ := file.Dynamic.Symbol(i)
 			if ok != (c.index != 0) || ok && i != c.index {
 				t.Errorf("%s: %s %+v: %d %v, want %d", table, c.name, c.want, i, ok, c.index)
 			}
@@ -591,7 +592,8 @@ func FuzzTables(f *testing.F) {
 		for _, name := range []string{"alpha", "beta", "gamma", "hidden", "needed_fn", ""} {
 			for _, want := range []Want{{}, {Newest: true}, {Version: NewVersion("T_1")}, {Version: &Version{Name: "T_2", Hash: sysvHashOf("T_2")}}} {
 				h := HashOf(name)
-				i, s, ok := d.Lookup(&h, want, &work)
+				i, ok := d.Lookup(&h, want, &work)
+				s, _ := d.Symbol(i)
 				if !ok {
 					continue
 				}

@@ -221,23 +221,23 @@ type Want struct {
 // takes the definition of that version, or one from an object without versions,
 // or an unversioned one. A reference without takes the base or first version of
 // a name, or its only visible one.
-func (d *Dynamic) Lookup(h *Hash, want Want, work *int64) (index uint32, sym Symbol, ok bool) {
+func (d *Dynamic) Lookup(h *Hash, want Want, work *int64) (index uint32, ok bool) {
 	if g := &d.gnu; g.buckets != nil {
 		*work--
 		if f := (Filter{g.bloom, g.bloomMask, g.bloomShift}); !f.May(h.GNU) {
-			return 0, Symbol{}, false
+			return 0, false
 		}
 		n := le.Uint32(g.buckets[h.GNU%uint32(len(g.buckets)/4)*4:])
 		if n == 0 {
-			return 0, Symbol{}, false
+			return 0, false
 		}
 		var m Matcher
 		for k := n - g.first; uint64(k)*4 < uint64(len(g.chains)); k++ {
 			*work--
 			v := le.Uint32(g.chains[k*4:])
 			if (v^h.GNU)>>1 == 0 {
-				if s, ok := m.Match(d, g.first+k, h.Name, &want, work); ok {
-					return g.first + k, s, true
+				if m.Match(d, g.first+k, h.Name, &want, work) {
+					return g.first + k, true
 				}
 			}
 			if v&1 != 0 {
@@ -250,13 +250,13 @@ func (d *Dynamic) Lookup(h *Hash, want Want, work *int64) (index uint32, sym Sym
 		var m Matcher
 		for i := le.Uint32(t.buckets[h.SysV()%uint32(len(t.buckets)/4)*4:]); i != 0; i = le.Uint32(t.chains[i*4:]) {
 			*work--
-			if s, ok := m.Match(d, i, h.Name, &want, work); ok {
-				return i, s, true
+			if m.Match(d, i, h.Name, &want, work) {
+				return i, true
 			}
 		}
 		return m.Only()
 	}
-	return 0, Symbol{}, false
+	return 0, false
 }
 
 // A Matcher decides whether candidates of one object match a reference, and
@@ -264,53 +264,49 @@ func (d *Dynamic) Lookup(h *Hash, want Want, work *int64) (index uint32, sym Sym
 // to.
 type Matcher struct {
 	index   uint32
-	sym     Symbol
 	visible int
 }
 
 // Only is that one, when no candidate matched.
-func (m *Matcher) Only() (index uint32, sym Symbol, ok bool) {
-	return m.index, m.sym, m.visible == 1
+func (m *Matcher) Only() (index uint32, ok bool) {
+	return m.index, m.visible == 1
 }
 
 // Match tells whether symbol i is it. work is reduced by the cost.
-func (m *Matcher) Match(d *Dynamic, i uint32, name string, want *Want, work *int64) (Symbol, bool) {
-	s, ok := d.Symbol(i)
-	if !ok || !s.defines(want.Address) {
-		return s, false
-	}
-	if !d.Named(s, name) {
-		return s, false
+func (m *Matcher) Match(d *Dynamic, i uint32, name string, want *Want, work *int64) bool {
+	var s Symbol
+	if !d.ReadSymbol(i, &s) || !s.defines(want.Address) || !d.named(&s, name) {
+		return false
 	}
 	*work -= int64(len(name) / 16)
 	if d.versym == nil {
-		return s, true
+		return true
 	}
 	v, hidden := d.versionIndex(i)
 	if w := want.Version; w != nil {
 		def := d.versionOf(v)
 		if def != nil && def.Hash == w.Hash && def.Name == w.Name {
-			return s, true
+			return true
 		}
-		return s, def == nil && !hidden && !w.Hidden
+		return def == nil && !hidden && !w.Hidden
 	}
 	oldest := uint16(3)
 	if want.Newest {
 		oldest = 2
 	}
 	if v < oldest {
-		return s, true
+		return true
 	}
 	if !hidden {
 		if m.visible++; m.visible == 1 {
-			m.index, m.sym = i, s
+			m.index = i
 		}
 	}
-	return s, false
+	return false
 }
 
 // defines tells whether a symbol of the table is one that others can bind to.
-func (s Symbol) defines(address bool) bool {
+func (s *Symbol) defines(address bool) bool {
 	switch s.Bind() {
 	case BindGlobal, BindWeak, BindUnique:
 	default:
