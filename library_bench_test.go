@@ -16,36 +16,28 @@ func BenchmarkCall(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer lib.Close()
+	never := context.Background()
+	ends, cancel := context.WithCancel(never)
+	defer cancel()
+	two := []halite.Arg{halite.Int(1), halite.Int(2)}
 	for _, c := range []struct {
-		name string
-		args []halite.Arg
-	}{{"nothing", nil}, {"add", []halite.Arg{halite.Int(1), halite.Int(2)}}, {"call_add", []halite.Arg{halite.Int(1), halite.Int(2)}}} {
+		name, function string
+		ctx            context.Context
+		args           []halite.Arg
+	}{{"nothing", "nothing", never, nil}, {"add", "add", never, two}, {"call_add", "call_add", never, two}, {"nothing,stoppable", "nothing", ends, nil}} {
 		b.Run(c.name, func(b *testing.B) {
-			f, err := lib.Func(c.name)
+			f, err := lib.Func(c.function)
 			if err != nil {
 				b.Fatal(err)
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := f.Call(context.Background(), c.args...); err != nil {
+				if _, err := f.Call(c.ctx, c.args...); err != nil {
 					b.Fatal(err)
 				}
 			}
 		})
 	}
-	b.Run("nothing,stoppable", func(b *testing.B) {
-		f, err := lib.Func("nothing")
-		if err != nil {
-			b.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(context.Background())
-		defer cancel()
-		for b.Loop() {
-			if _, err := f.Call(ctx); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
 }
 
 // BenchmarkLoad is a domain with the library and the C library, a call and its end.

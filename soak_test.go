@@ -371,12 +371,7 @@ func soakInvocations(t *testing.T) func(ctx context.Context, i int) error {
 		if err != nil {
 			return err
 		}
-		closed := false
-		defer func() {
-			if !closed {
-				p.Close()
-			}
-		}()
+		defer p.Close()
 		if _, _, err := p.Start(ctx); err != nil {
 			return err
 		}
@@ -418,7 +413,6 @@ func soakInvocations(t *testing.T) func(ctx context.Context, i int) error {
 				return err
 			}
 		}
-		closed = true
 		if err := p.Close(); err != nil {
 			return err
 		}

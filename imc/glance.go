@@ -3,6 +3,7 @@ package imc
 import (
 	"encoding/binary"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -118,14 +119,8 @@ func (l *lookout) end() {
 		_, _ = unix.Read(l.fd, b[:])
 	}
 	*l = lookout{fd: l.fd}
-	for i, x := range o.active {
-		if x == l {
-			last := len(o.active) - 1
-			o.active[i] = o.active[last]
-			o.active = o.active[:last]
-			break
-		}
-	}
+	i := slices.Index(o.active, l)
+	o.active = slices.Delete(o.active, i, i+1)
 	o.free = append(o.free, l)
 }
 

@@ -208,17 +208,16 @@ func (l *Linker) buildIndex() {
 // resolve finds what entry i of o's symbol table refers to. The result is not to be
 // changed.
 func (l *Linker) resolve(o *object, i uint32, c class, work *int64) (*binding, error) {
-	if int(i) >= len(o.resolved) {
-		if n := o.dyn.Symbols(); int(i) < n || o.dyn.Has(i) {
-			o.resolved = append(o.resolved, make([]binding, max(int(i)+1, n, 2*len(o.resolved))-len(o.resolved))...)
-		} else {
-			return nil, fmt.Errorf("%s: symbol %d is beyond the symbol table", o, i)
-		}
+	if int(i) < len(o.resolved) && o.resolved[i].class == c {
+		return &o.resolved[i], nil
+	}
+	if !o.dyn.Has(i) {
+		return nil, fmt.Errorf("%s: symbol %d is beyond the symbol table", o, i)
+	}
+	if n := len(o.resolved); int(i) >= n {
+		o.resolved = append(o.resolved, make([]binding, max(int(i)+1, o.dyn.Symbols(), 2*n)-n)...)
 	}
 	b := &o.resolved[i]
-	if b.class == c {
-		return b, nil
-	}
 	b.class = classNone
 	if err := l.resolveSlow(b, o, i, c, work); err != nil {
 		return nil, err
@@ -228,9 +227,7 @@ func (l *Linker) resolve(o *object, i uint32, c class, work *int64) (*binding, e
 }
 
 func (l *Linker) resolveSlow(b *binding, o *object, i uint32, c class, work *int64) error {
-	if !b.define(o, i) {
-		return fmt.Errorf("%s: symbol %d is beyond the symbol table", o, i)
-	}
+	b.define(o, i)
 	sym := &b.symbol
 	switch {
 	case i == 0:

@@ -115,16 +115,17 @@ func (l *Linker) serve(t Thread, nr uint64, a [6]uint64) (int64, error) {
 		h, err := l.Open(t, path, int(int32(a[1])), pointer(a[2]))
 		return int64(h), err
 	case SysSym:
-		version := ""
-		if pointer(a[2]) == 0 {
-			var buf [maxRemembered]byte
-			if n, err := l.mem.ReadStringInto(pointer(a[1]), buf[:]); err == nil {
-				if s, ok := l.foundBefore(handleOf(a[0]), buf[:n], pointer(a[3])); ok {
-					return 0, l.writeWords(pointer(a[4]), uint64(s.Addr), uint64(s.TLSModule), uint64(s.TLSOffset))
-				}
+		var buf [maxRemembered]byte
+		n, err := l.mem.ReadStringInto(pointer(a[1]), buf[:])
+		if err == nil && pointer(a[2]) == 0 {
+			if s, ok := l.foundBefore(handleOf(a[0]), buf[:n], pointer(a[3])); ok {
+				return 0, l.writeWords(pointer(a[4]), uint64(s.Addr), uint64(s.TLSModule), uint64(s.TLSOffset))
 			}
 		}
-		name, err := l.mem.ReadString(pointer(a[1]), maxName)
+		name, version := string(buf[:n]), ""
+		if errors.Is(err, safemem.ErrTooLong) {
+			name, err = l.mem.ReadString(pointer(a[1]), maxName)
+		}
 		if err != nil {
 			return 0, err
 		}

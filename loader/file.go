@@ -649,7 +649,7 @@ func (f *File) tail(addr uint64) ([]byte, bool) {
 // Preconditions: nobody else uses the file.
 func (f *File) ReleaseContents() {
 	for i := range f.Segments {
-		if s := &f.Segments[i]; s.Flags&(FlagExec|FlagWrite) != 0 {
+		if s := &f.Segments[i]; s.passing() {
 			s.data, s.pages = nil, nil
 		}
 	}

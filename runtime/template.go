@@ -56,7 +56,7 @@ func (tp *Template) keep(c *cage.Cage) bool {
 	return true
 }
 
-// space for a domain: a spare one, if there is one.
+// cage is the sandbox for a domain: a spare one, if there is one.
 func (tp *Template) cage(cfg *Config) (*cage.Cage, error) {
 	s := &tp.spares
 	s.Lock()

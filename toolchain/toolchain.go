@@ -76,7 +76,7 @@ var Fingerprint = sync.OnceValue(func() string {
 			panic(err)
 		}
 		fmt.Fprintf(h, "%s %d\n", name, info.Size())
-		if _, err := io.CopyBuffer(struct{ io.Writer }{h}, struct{ io.Reader }{f}, buf); err != nil {
+		if _, err := io.CopyBuffer(h, f, buf); err != nil {
 			panic(err)
 		}
 		f.Close()

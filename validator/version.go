@@ -58,7 +58,7 @@ func versionOf(files fs.FS, compiler string) (sum [sha256.Size]byte, err error) 
 		}
 		field(e.Name())
 		length(info.Size())
-		n, err := io.CopyBuffer(struct{ io.Writer }{h}, struct{ io.Reader }{f}, buf)
+		n, err := io.CopyBuffer(h, f, buf)
 		if err != nil {
 			return sum, err
 		}

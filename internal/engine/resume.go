@@ -67,8 +67,7 @@ func (c *Context) Call(entry, dataStack uint32, a *[6]uint64) Exit {
 	r.RDI, r.RSI, r.RDX, r.RCX, r.R8, r.R9 = a[0], a[1], a[2], a[3], a[4], a[5]
 	r.RAX, r.R14 = 0, uint64(dataStack)
 	r.RIP = uint64(k.base) + uint64(entry&^31)
-	k.mxcsr, k.fcw, k.fsw = hostMXCSR, hostFCW, 0
-	k.x87, k.vec = 0, 0
+	c.fresh()
 	k.mode = modeCall
 	c.full = false
 	c.enter()
@@ -80,7 +79,6 @@ func (c *Context) Call(entry, dataStack uint32, a *[6]uint64) Exit {
 	if k.mode == modeCall { // it has not begun
 		r.RBX, r.RBP, r.R10, r.R11, r.R12, r.R13 = 0, 0, 0, 0, 0, 0
 	}
-	c.fault = nil
 	if e := c.exit(); e.Reason != 0 {
 		return e
 	}
