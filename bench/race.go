@@ -29,6 +29,7 @@ type Line struct {
 	Name   string
 	Target string
 	Start  []func() (*Contestant, error) // ours first
+	Anew   bool                          // each run has new contestants: where two processes are is chance
 }
 
 // A Race runs the contestants of each line in turn.
@@ -102,37 +103,35 @@ func (r *Race) Run(w io.Writer, lines []Line) error {
 }
 
 func (r *Race) measure(l Line) ([]*Contestant, error) {
-	var list []*Contestant
+	list := make([]*Contestant, len(l.Start))
 	defer func() {
 		for _, c := range list {
-			c.Close()
+			if c != nil {
+				c.Close()
+			}
 		}
 	}()
-	var counts []int
-	for _, start := range l.Start {
-		c, err := start()
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, c)
-		// Warm up, and find how many operations make a batch.
-		n := 1
-		for {
-			begin := time.Now()
-			if err := c.Run(n); err != nil {
-				return nil, fmt.Errorf("%s: %w", c.Name, err)
-			}
-			took := time.Since(begin)
-			if took > r.Batch/2 || n > 1<<24 {
-				n = max(1, int(float64(n)*float64(r.Batch)/float64(max(took, 1))))
-				break
-			}
-			n *= 2
-		}
-		counts = append(counts, max(n, c.Least))
-	}
-	for range r.Rounds {
+	counts := make([]int, len(list))
+	for round := range r.Rounds {
 		for i, c := range list {
+			if c == nil || l.Anew {
+				next, err := l.Start[i]()
+				if err != nil {
+					return nil, err
+				}
+				if c != nil {
+					c.Close()
+					next.ns = c.ns
+				}
+				c, list[i] = next, next
+				n, err := r.warmUp(c)
+				if err != nil {
+					return nil, fmt.Errorf("%s: %w", c.Name, err)
+				}
+				if round == 0 {
+					counts[i] = n
+				}
+			}
 			begin := r.now(c)
 			if err := c.Run(counts[i]); err != nil {
 				return nil, fmt.Errorf("%s: %w", c.Name, err)
@@ -141,6 +140,20 @@ func (r *Race) measure(l Line) ([]*Contestant, error) {
 		}
 	}
 	return list, nil
+}
+
+// warmUp finds how many operations make a batch.
+func (r *Race) warmUp(c *Contestant) (int, error) {
+	for n := 1; ; n *= 2 {
+		begin := time.Now()
+		if err := c.Run(n); err != nil {
+			return 0, err
+		}
+		if took := time.Since(begin); took > r.Batch/2 || n > 1<<24 {
+			n = max(1, int(float64(n)*float64(r.Batch)/float64(max(took, 1))))
+			return max(n, c.Least), nil
+		}
+	}
 }
 
 // now is a time that grows as the contestant takes it.

@@ -349,7 +349,7 @@ func (c *ConnectEndpoint) connectKernel(done <-chan struct{}, mode connectMode) 
 		req := sending{pieces: [2][]byte{[]byte(word)}, oob: unix.UnixRights(theirs)}
 		err = k.do(&c.handle, done, mode == connectTry, true, &req)
 		_ = unix.Close(theirs)
-		conn := newKfd(mine).markAlone()
+		conn := newKfd(mine)
 		if err == nil && mode == connectWait {
 			err = awaitAnswer(conn, done)
 		}

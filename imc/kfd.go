@@ -1,7 +1,6 @@
 package imc
 
 import (
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,9 +18,7 @@ type kfd struct {
 	in, out    waitList
 	watchers   watchList
 	answer     atomic.Uint32 // controlAccepted or controlRefused, once a packet said so
-	empty      atomic.Uint32 // not 0: the last receiver found nothing; counts since then
-	holders    atomic.Uint32 // who else may hold the socket; changes with mu
-	lingering  atomic.Int32  // calls that wait in the kernel with that limit
+	spins      spins
 	registered bool
 	sink       func(hungUp bool) // is told of every event, without locks held
 	gen        int32             // of the registration; guarded by the poller's lock
@@ -143,20 +140,16 @@ type attempt interface{ try(k *kfd) error }
 // do tries until it succeeds or fails otherwise than by EAGAIN. The caller holds a
 // reference to k. A closed handle ends it with EBADF.
 func (k *kfd) do(h *handle, done <-chan struct{}, nonblock, out bool, a attempt) error {
-	// The answer of a process that is awake comes within microseconds; a wait in
-	// poll(2) is then cheaper than one through the scheduler. Who had to wait the last
-	// time need not try first.
-	if l, ok := a.(lingerer); ok && !nonblock && k.empty.Load() != 0 && k.limited() {
-		if err := k.linger(h, done, l); err != errAgain {
-			return err
-		}
+	// The answer of a process that is awake comes within microseconds: sooner than a
+	// thread that sleeps is awake again, and a wait in poll(2) is cheaper than one through
+	// the scheduler.
+	var err error
+	if !nonblock && !out && k.spins.begin() {
+		err = k.spins.try(k, a)
+	} else {
+		err = a.try(k)
 	}
-	glanced := !nonblock && !out && k.expect(h, done)
-	err := a.try(k)
-	if !out && !glanced {
-		k.learn(err == errAgain)
-	}
-	if err == errAgain && !nonblock && !glanced && k.glance(out, h, done, nil) {
+	if err == errAgain && !nonblock && k.glance(out, h, done, nil) {
 		err = a.try(k)
 	}
 	if err != errAgain && err != errSlowly || nonblock {
@@ -217,114 +210,6 @@ func isShortage(err error) bool {
 		return true
 	}
 	return false
-}
-
-// A socket that nobody else holds may have a time limit for receiving, and then
-// waiting and receiving are one call. Where others hold it too, the limit would surprise
-// them: a program that receives blockingly would get EAGAIN; and who is hostile could
-// take the limit away, and have us wait for ever. So it is for sockets that were made
-// here and not given away, not for what was received: a connection that was accepted
-// may still be held by who made it.
-type lingerer interface{ linger(k *kfd) error }
-
-// holders of a socket
-const (
-	others  uint32 = iota // there may be some
-	alone                 // there are none
-	limited               // and it has a time limit
-)
-
-// lingerTime is the time limit; the kernel makes it a few milliseconds.
-const lingerTime = time.Millisecond
-
-// markAlone is for a new socket whose number is known to nobody.
-func (k *kfd) markAlone() *kfd {
-	k.holders.Store(alone)
-	return k
-}
-
-// limited tells whether the socket has the time limit; it gets it if it may.
-func (k *kfd) limited() bool {
-	switch k.holders.Load() {
-	case others:
-		return false
-	case limited:
-		return true
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.holders.Load() != alone {
-		return k.holders.Load() == limited
-	}
-	tv := unix.NsecToTimeval(int64(lingerTime))
-	if unix.SetsockoptTimeval(k.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv) != nil {
-		return false
-	}
-	k.holders.Store(limited)
-	return true
-}
-
-// share is called before the socket is given to others.
-func (k *kfd) share() {
-	k.mu.Lock()
-	before := k.holders.Swap(others)
-	k.mu.Unlock()
-	if before != limited {
-		return
-	}
-	// Who waits now would wait for ever without the limit.
-	for k.lingering.Load() > 0 {
-		time.Sleep(lingerTime)
-	}
-	_ = unix.SetsockoptTimeval(k.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{})
-}
-
-// linger is EAGAIN if nothing came, and nothing may be expected soon.
-func (k *kfd) linger(h *handle, done <-chan struct{}, l lingerer) error {
-	if glances.Add(1) > int32(runtime.GOMAXPROCS(0)) {
-		glances.Add(-1)
-		return errAgain
-	}
-	defer glances.Add(-1)
-	var end time.Time
-	for {
-		k.lingering.Add(1)
-		err := error(errAgain)
-		if k.holders.Load() == limited {
-			err = l.linger(k)
-		}
-		k.lingering.Add(-1)
-		if err != errAgain || k.holders.Load() != limited || h != nil && h.closed.Load() || done != nil && expired(done) {
-			return err
-		}
-		switch now := time.Now(); {
-		case end.IsZero():
-			end = now.Add(glanceTime)
-		case now.After(end):
-			return err
-		}
-	}
-}
-
-// expect waits a moment if there was nothing to receive at first the last time. Now
-// and then it does not, to learn whether that is still so.
-func (k *kfd) expect(h *handle, done <-chan struct{}) bool {
-	n := k.empty.Load()
-	if n == 0 {
-		return false
-	}
-	k.empty.Store(max(n+1, 1))
-	return n%16 != 0 && k.glance(false, h, done, nil)
-}
-
-// learn keeps whether nothing was there.
-func (k *kfd) learn(nothing bool) {
-	switch n := k.empty.Load(); {
-	case !nothing && n != 0:
-		k.empty.Store(0)
-	case nothing && n == 0:
-		k.empty.Store(1)
-	}
 }
 
 // poll looks at what is ready now.

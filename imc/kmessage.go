@@ -88,7 +88,6 @@ type receiving struct {
 	n      int
 	fds    []int
 	lost   bool
-	wait   bool     // receivePacket's
 	oob    [48]byte // room for eight descriptors
 }
 
@@ -112,14 +111,6 @@ func (b *bigTry) try(k *kfd) error {
 	if err != nil {
 		r.free()
 	}
-	return err
-}
-
-// linger is try that waits a moment in the receiving call itself.
-func (b *bigTry) linger(k *kfd) error {
-	b.wait = true
-	err := b.try(k)
-	b.wait = false
 	return err
 }
 
@@ -148,7 +139,7 @@ var receivings = sync.Pool{New: func() any { return new(receiving) }}
 
 func (r *receiving) try(k *kfd) error {
 	for {
-		n, oobn, lost, err := receivePacket(k.fd, &r.pieces, r.oob[:], r.wait)
+		n, oobn, lost, err := receivePacket(k.fd, &r.pieces, r.oob[:])
 		switch err {
 		case nil:
 		case unix.EINTR, unix.ECONNRESET:

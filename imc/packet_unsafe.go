@@ -1,15 +1,14 @@
 package imc
 
 import (
-	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
 // The two calls that every message makes. They never wait (MSG_DONTWAIT), so the
-// scheduler is not told of them, with one exception; and, other than their wrappers in
-// x/sys, they allocate nothing.
+// scheduler is not told of them; and, other than their wrappers in x/sys, they allocate
+// nothing.
 
 // sendPacket sends the pieces as one packet.
 func sendPacket(fd int, pieces *[2][]byte, oob []byte) error {
@@ -33,9 +32,8 @@ func sendPacket(fd int, pieces *[2][]byte, oob []byte) error {
 	return nil
 }
 
-// receivePacket receives one packet into the pieces, one after another. If wait is set,
-// it waits as long as the socket's SO_RCVTIMEO says.
-func receivePacket(fd int, pieces *[3][]byte, oob []byte, wait bool) (n, oobn int, lost bool, err error) {
+// receivePacket receives one packet into the pieces, one after another.
+func receivePacket(fd int, pieces *[3][]byte, oob []byte) (n, oobn int, lost bool, err error) {
 	var iov [3]unix.Iovec
 	msg := unix.Msghdr{Iov: &iov[0]}
 	for _, p := range pieces {
@@ -47,13 +45,7 @@ func receivePacket(fd int, pieces *[3][]byte, oob []byte, wait bool) (n, oobn in
 	}
 	msg.Control = &oob[0]
 	msg.SetControllen(len(oob))
-	var r uintptr
-	var errno syscall.Errno
-	if wait {
-		r, _, errno = unix.Syscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&msg)), unix.MSG_CMSG_CLOEXEC)
-	} else {
-		r, _, errno = unix.RawSyscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&msg)), unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
-	}
+	r, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&msg)), unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
 	if errno != 0 {
 		return 0, 0, false, errno
 	}

@@ -415,7 +415,7 @@ func (e *end) move(op string) error {
 	var flush []*end
 	for i := range p.ends {
 		x := &p.ends[i]
-		x.k = newKfd(fds[i]).markAlone() // until it is sent
+		x.k = newKfd(fds[i])
 		if x.peer().rx.len() > 0 {
 			x.flushing = true
 			x.k.retain()

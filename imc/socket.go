@@ -138,7 +138,6 @@ func (e *end) kernel(op string) (*kfd, error) {
 		return nil, errSlowly
 	}
 	e.shared = true
-	e.k.share()
 	return e.k.retain(), nil
 }
 

@@ -54,7 +54,7 @@ func (kernelTransport) ConnectedPair() (a, b *ConnectedSocket, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return newKernelSocket(newKfd(x).markAlone(), KindConnectedSocket).(*ConnectedSocket), newKernelSocket(newKfd(y).markAlone(), KindConnectedSocket).(*ConnectedSocket), nil
+	return newKernelSocket(newKfd(x), KindConnectedSocket).(*ConnectedSocket), newKernelSocket(newKfd(y), KindConnectedSocket).(*ConnectedSocket), nil
 }
 
 func (kernelTransport) DataPair() (a, b *DataSocket, err error) {
@@ -62,7 +62,7 @@ func (kernelTransport) DataPair() (a, b *DataSocket, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return newKernelSocket(newKfd(x).markAlone(), KindDataSocket).(*DataSocket), newKernelSocket(newKfd(y).markAlone(), KindDataSocket).(*DataSocket), nil
+	return newKernelSocket(newKfd(x), KindDataSocket).(*DataSocket), newKernelSocket(newKfd(y), KindDataSocket).(*DataSocket), nil
 }
 
 // NewEndpoints makes a pair in memory: connections through the second arrive at the

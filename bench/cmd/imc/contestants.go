@@ -25,10 +25,10 @@ var lines = []bench.Line{
 	{Name: "a round trip of 64 bytes, in the process", Target: "", Start: []func() (*bench.Contestant, error){pingMemory, pingChannel}},
 	{Name: "a call of 64 bytes, in the process", Target: "≤ 1 µs", Start: []func() (*bench.Contestant, error){callMemory, rpcMemory, grpcMemory}},
 	{Name: "a call of 64 bytes that can be cancelled, in the process", Target: "≤ 1 µs", Start: []func() (*bench.Contestant, error){callCancellable, grpcCancellable}},
-	{Name: "a round trip of 64 bytes, to another process", Target: "≤ 1.3 times the raw one", Start: []func() (*bench.Contestant, error){pingConnection(small), pingRaw(small)}},
-	{Name: "the same on a data socket that was given to it", Target: "", Start: []func() (*bench.Contestant, error){pingKernel(small), pingRaw(small)}},
-	{Name: "a round trip of 64 KiB, to another process", Target: "", Start: []func() (*bench.Contestant, error){pingConnection(large), pingRaw(large)}},
-	{Name: "a call of 64 bytes, to another process", Target: "", Start: []func() (*bench.Contestant, error){callKernel, rpcKernel, grpcKernel}},
+	{Name: "a round trip of 64 bytes, to another process", Target: "≤ 1.3 times the raw one", Anew: true, Start: []func() (*bench.Contestant, error){pingConnection(small), pingRaw(small)}},
+	{Name: "the same on a data socket that was given to it", Target: "", Anew: true, Start: []func() (*bench.Contestant, error){pingKernel(small), pingRaw(small)}},
+	{Name: "a round trip of 64 KiB, to another process", Target: "", Anew: true, Start: []func() (*bench.Contestant, error){pingConnection(large), pingRaw(large)}},
+	{Name: "a call of 64 bytes, to another process", Target: "", Anew: true, Start: []func() (*bench.Contestant, error){callKernel, rpcKernel, grpcKernel}},
 }
 
 var children = map[string]func(f *os.File) error{

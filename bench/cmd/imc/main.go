@@ -3,7 +3,7 @@
 // in turn, in one go; the medians are printed as a Markdown table.
 //
 //	cd bench && go run ./cmd/imc
-//	go run ./cmd/imc -cpu -rounds 21 -write ../docs/performance.md
+//	go run ./cmd/imc -rounds 21 -write ../docs/performance.md
 package main
 
 import (
