@@ -43,10 +43,11 @@ var ErrTemplate = libcshim.ErrTemplate
 // Template makes the library one. It can't be called any more; to Close it is to close
 // the template. No call may be in progress, and with Config.Callers above 1 none may
 // have been made. A library that has threads of its own, open files, shared
-// memory, dynamic code or processes can't be a template: the error says what it is, and
-// the library is as it was.
+// memory or processes can't be a template: the error says what it is, and the library is
+// as it was.
 //
-// Callbacks of the library are callable in all copies.
+// Callbacks of the library are callable in all copies. A program that waits for messages
+// (Config.Invocable), of either ABI, becomes a template by Process.Template.
 func (l *Library) Template() (*Template, error) {
 	t, err := l.p.Template()
 	if err != nil {

@@ -8,10 +8,13 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/halite-run/halite"
+	"github.com/halite-run/halite/dyncode"
+	"github.com/halite-run/halite/internal/cage"
 )
 
 // newTemplate is of the test library, which has counted to 9, counted to 2 in its thread
@@ -281,6 +284,96 @@ func TestTemplateRefused(t *testing.T) {
 	ended.Close()
 	lib = ended
 	refused("")
+}
+
+// TestTemplateDynamicCode: code that the host has put there, the copies have; each deletes
+// and replaces its own, once its own threads are out of it.
+func TestTemplateDynamicCode(t *testing.T) {
+	lib, err := halite.Load(t.Context(), config(t, "liblibrary.so"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lib.Close()
+	code := func(v byte) []byte {
+		return append([]byte{0xb8, v, 0, 0, 0, 0xc3}, bytes.Repeat([]byte{0x90}, 26)...)
+	}
+	region := func(lib *halite.Library) *dyncode.Region {
+		r, err := lib.Process().Domain().Dyncode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	r := region(lib)
+	at, _ := r.Extent()
+	returns := func(lib *halite.Library, at uint32, want int32) {
+		t.Helper()
+		if got, err := lib.FuncAt(halite.Ptr(at)).Call(t.Context()); err != nil || got.Int32() != want {
+			t.Errorf("%d %v, want %d", got.Int32(), err, want)
+		}
+	}
+	for i := range uint32(3) {
+		if err := r.Create(at+32*i, code(byte(i))); err != nil {
+			t.Fatal(err)
+		}
+		returns(lib, at+32*i, int32(i))
+	}
+	if err := r.Delete(at+64, 32); !errors.Is(err, syscall.EAGAIN) {
+		t.Fatal(err)
+	}
+	tp, err := lib.Template()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tp.Close()
+	if err := r.Delete(at, 32); !errors.Is(err, cage.ErrSnapshot) {
+		t.Errorf("code of a template: %v", err)
+	}
+	use := func(lib *halite.Library) {
+		t.Helper()
+		returns(lib, at, 0)
+		returns(lib, at+32, 1)
+		r := region(lib)
+		for i := range uint32(3) {
+			// The second is not begun here, and the third was by the template.
+			if err := r.Delete(at+32*i, 32); !errors.Is(err, syscall.EAGAIN) {
+				t.Errorf("%d: a thread of the copy has not been asked: %v", i, err)
+			}
+			if err := r.Create(at+32*i, code(9)); !errors.Is(err, syscall.EINVAL) {
+				t.Errorf("%d: over code that is being deleted: %v", i, err)
+			}
+		}
+		for i := range uint32(3) {
+			for n := 0; ; n++ {
+				call(t, lib, "nothing") // answers
+				err := r.Delete(at+32*i, 32)
+				if err == nil {
+					break
+				}
+				if !errors.Is(err, syscall.EAGAIN) || n > 3 {
+					t.Fatal(err)
+				}
+			}
+			if err := r.Create(at+32*i, code(byte(20+i))); err != nil {
+				t.Error(err)
+			}
+			returns(lib, at+32*i, int32(20+i))
+		}
+	}
+	a, b := newCopy(t, tp), newCopy(t, tp)
+	use(a)
+	use(b)
+	stale := region(a)
+	if err := a.Reset(); err != nil {
+		t.Fatal(err)
+	}
+	if err := stale.Create(at+96, code(1)); !errors.Is(err, cage.ErrClosed) {
+		t.Errorf("the code of a sandbox that was reset can be changed: %v", err)
+	}
+	use(a)
+	b.Close()
+	use(newCopy(t, tp))
+	use(newCopy(t, tp))
 }
 
 // TestTemplateCallers: copies have as many threads for calls as their template.

@@ -24,6 +24,11 @@
 //     proved that no thread can still execute or return into it. Until then
 //     Delete says EAGAIN, and can be called again.
 //
+// # Copies
+//
+// A Region whose cage has become a Snapshot does not change any more. Copy makes that of
+// a cage made from it, which shares code and tables until the first change.
+//
 // # Errors
 //
 // Every refusal is an *Error with the number that NaCl's call would return;

@@ -60,6 +60,7 @@ type Region struct {
 	units   []*unit
 	pending map[uint32]func() bool // proofs of deletions, by the start of the piece
 	patches atomic.Uint64          // times that Modify put a hlt in the way
+	from    *Region                // that units and pending are of still; nil: they are ours
 
 	large sync.Mutex // see Admit
 }
@@ -106,6 +107,44 @@ func New(c *cage.Cage, conf Config) (*Region, error) {
 		units:   make([]*unit, d.Len()/cage.DynamicUnit),
 		pending: map[uint32]func() bool{},
 	}, nil
+}
+
+// Copy makes the Region of a cage that was made from a Snapshot of this one's cage. It
+// costs nothing before something changes there. Deletions that waited for threads wait
+// for those of the copy: threads is asked anew, when it is first about to matter.
+func (r *Region) Copy(c *cage.Cage, threads Threads) (*Region, error) {
+	d := cage.CopiedDynamic(c, r.base)
+	if d == nil || d.Len() != r.dyn.Len() || !r.dyn.Frozen() {
+		return nil, errors.New("dyncode: a copy of a region in a cage that is no copy")
+	}
+	from := r
+	for from.from != nil { // in which nothing has changed either
+		from = from.from
+	}
+	return &Region{dyn: d, base: r.base, end: r.end, threads: threads, options: r.options, from: from}, nil
+}
+
+// lock gives the writable view, and the caller the right to what it guards.
+func (r *Region) lock() (view []byte, err error) {
+	if view, err = r.dyn.Lock(); err != nil || r.from == nil {
+		return view, err
+	}
+	// A Region that is copied does not change any more.
+	from := r.from
+	r.units = make([]*unit, len(from.units))
+	for i, u := range from.units {
+		if u != nil {
+			mine := *u
+			r.units[i] = &mine
+		}
+	}
+	r.pending = map[uint32]func() bool{}
+	for start := range from.pending {
+		_, end, _, _ := r.piece(start)
+		r.pending[start] = r.threads.Retire(start, end)
+	}
+	r.from = nil
+	return view, nil
 }
 
 // Where a Region goes that may go anywhere: within reach of a direct call to the
@@ -165,7 +204,7 @@ func (r *Region) create(op string, dest uint32, code []byte, flag uint32) error 
 	if err := r.checkCreate(op, dest, n); err != nil || n == 0 {
 		return err
 	}
-	view, err := r.dyn.Lock()
+	view, err := r.lock()
 	if err != nil {
 		return &Error{op, dest, n, syscall.EINVAL, err}
 	}
@@ -292,7 +331,7 @@ func (r *Region) Modify(dest uint32, code []byte) error {
 	if n == 0 {
 		return nil
 	}
-	view, err := r.dyn.Lock()
+	view, err := r.lock()
 	if err != nil {
 		return &Error{op, dest, n, syscall.EINVAL, err}
 	}
@@ -338,7 +377,7 @@ func (r *Region) Delete(dest uint32, size uint64) error {
 	if size == 0 {
 		return nil
 	}
-	view, err := r.dyn.Lock()
+	view, err := r.lock()
 	if err != nil {
 		return &Error{op, dest, size, syscall.EINVAL, err}
 	}
@@ -381,11 +420,10 @@ func (r *Region) Retry(pc uint32, stamp uint64) (next uint64, again bool) {
 	if pc < r.base || pc >= r.end {
 		return stamp, false
 	}
-	// Wait for the one who is at it.
-	if _, err := r.dyn.Lock(); err != nil {
+	now := r.patches.Load()
+	// Wait for the one who is at it. The next one counts as another.
+	if !r.dyn.Settle() {
 		return stamp, false
 	}
-	now := r.patches.Load()
-	r.dyn.Unlock()
 	return now, now != stamp
 }

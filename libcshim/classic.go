@@ -32,6 +32,19 @@ type classicProcess struct {
 	nextCode uint32 // for the IRT's allocator of address space
 }
 
+// copy is for a process that is made from a template.
+func (m *classicProcess) copy() *classicProcess {
+	m.brkMu.Lock()
+	defer m.brkMu.Unlock()
+	m.codeMu.Lock()
+	defer m.codeMu.Unlock()
+	c := &classicProcess{file: m.file, brk: m.brk, brkEnd: m.brkEnd, nextCode: m.nextCode}
+	for i := range c.hooks {
+		c.hooks[i].Store(m.hooks[i].Load())
+	}
+	return c
+}
+
 // classicCalls are NaCl's calls that need the process, by number; those that do
 // not are the runtime's. Behind them stand the functions of the IRT.
 var classicCalls = map[uint32]*call{}

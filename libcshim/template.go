@@ -26,8 +26,8 @@ var ErrTemplate = errors.New("libcshim: the process can't become a template")
 // Template makes the process one, for good; to Close it is to Close the template. It
 // was started (Start) and waits for calls, on its only thread, and holds nothing that
 // can't be had twice: it has started no other process, has opened no descriptor
-// beyond those that its Config gave it, has no ports, no shared memory and no dynamic
-// code. Otherwise the error wraps ErrTemplate and the process is as it was.
+// beyond those that its Config gave it, has no ports and no shared memory. Otherwise the
+// error wraps ErrTemplate and the process is as it was.
 func (p *Process) Template() (*Template, error) {
 	if err := p.alone(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTemplate, err)
@@ -44,8 +44,6 @@ func (p *Process) Template() (*Template, error) {
 // alone says what there is that can't be had twice.
 func (p *Process) alone() error {
 	switch {
-	case p.classic != nil:
-		return errors.New("it is of the classic ABI")
 	case !p.cfg.Library && !p.cfg.Invocable || !p.ran.Load():
 		return errors.New("it does not wait for calls")
 	case len(p.cfg.Ports) > 0:
@@ -141,29 +139,42 @@ func (p *Process) copyFrom(tp *Template, old *Process) error {
 	p.closeAbsent(from)
 	tid := from.main.TID()
 	var thread *runtime.Thread
-	var err error
-	p.linker, err = from.linker.Fork(tid, tid, func(cfg *ld.Config) (err error) {
+	domain := func() (err error) {
 		p.memory.copyFrom(&from.memory)
-		domain := runtime.Config{
+		cfg := runtime.Config{
 			MaxMemory: p.cfg.MaxMemory, MaxThreads: p.cfg.MaxThreads, Personality: p,
 			Budget: p.tree.budget, CPU: p.tree.cpu, Futexes: p.tree.futexes, NextThread: p.tree.nextID, Profile: p.cfg.Profile,
 		}
 		if old != nil {
-			p.dom, thread, err = tp.of.Reset(old.dom, domain)
+			p.dom, thread, err = tp.of.Reset(old.dom, cfg)
 		} else {
-			p.dom, thread, err = tp.of.NewDomain(domain)
+			p.dom, thread, err = tp.of.NewDomain(cfg)
 		}
 		if err != nil {
 			return err
 		}
 		p.main, p.mem = thread, p.dom.Memory()
-		cfg.Cage, cfg.Open, cfg.Retire = p.dom.Cage(), p.openLibrary, p.dom.Retire
 		return nil
-	})
+	}
+	var err error
+	if from.classic != nil {
+		p.classic = from.classic.copy()
+		err = domain()
+	} else {
+		p.linker, err = from.linker.Fork(tid, tid, func(cfg *ld.Config) error {
+			if err := domain(); err != nil {
+				return err
+			}
+			cfg.Cage, cfg.Open, cfg.Retire = p.dom.Cage(), p.openLibrary, p.dom.Retire
+			return nil
+		})
+	}
 	if err != nil {
 		return err
 	}
-	p.dom.SetSymbolizer(symbolizer{p.linker})
+	if p.linker != nil {
+		p.dom.SetSymbolizer(symbolizer{p.linker})
+	}
 	was := from.main.Local().(*task)
 	thread.SetLocal(&task{p: p, t: thread, name: was.name, sig: taskSignals{mask: was.sig.mask, altAddr: was.sig.altAddr, altSize: was.sig.altSize, altFlags: was.sig.altFlags}})
 	p.signals.actions = from.signals.actions

@@ -32,6 +32,19 @@ type classicThread struct {
 	generation     atomic.Uint64 // the last of classicState that it has seen
 }
 
+// copyFrom is for a domain that is made from a template.
+func (c *classicState) copyFrom(from *classicState) {
+	c.codeEnd.Store(from.codeEnd.Load())
+	c.handler.Store(from.handler.Load())
+	c.generation.Store(from.generation.Load())
+}
+
+// copyFrom is for its thread. Deletions that come count it as one that has not checked in.
+func (c *classicThread) copyFrom(from *classicThread) {
+	c.exceptionStack, c.inException = from.exceptionStack, from.inException
+	c.generation.Store(from.generation.Load())
+}
+
 const (
 	naclLastCall  = 150
 	classicNoSlot = 1<<32 - uint64(unix.EINVAL) // what a number that is none returns

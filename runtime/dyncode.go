@@ -37,6 +37,21 @@ func (d *Domain) Dyncode() (*dyncode.Region, error) {
 	return d.dyncode.region, nil
 }
 
+// copyCode gives a domain whose sandbox is a copy of a template's the code in it.
+func (d *Domain) copyCode(tp *Template) (err error) {
+	d.classic.copyFrom(&tp.d.classic)
+	d.dyncode.err = tp.d.dyncode.err
+	if tp.code == nil {
+		return nil
+	}
+	var threads dyncode.Threads = d
+	if d.cfg.Classic {
+		threads = classicThreads{d}
+	}
+	d.dyncode.region, err = tp.code.Copy(d.cage, threads)
+	return err
+}
+
 // existingDyncode is nil while nobody has asked for the region.
 func (d *Domain) existingDyncode() *dyncode.Region {
 	d.dyncode.mu.Lock()

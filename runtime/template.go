@@ -6,6 +6,7 @@ import (
 	goruntime "runtime"
 	"sync"
 
+	"github.com/halite-run/halite/dyncode"
 	"github.com/halite-run/halite/internal/cage"
 )
 
@@ -23,7 +24,8 @@ type Template struct {
 	d     *Domain
 	t     *Thread
 	space *cage.Snapshot
-	mu    sync.Mutex // guards t.ctx
+	code  *dyncode.Region // nil: there is none
+	mu    sync.Mutex      // guards t.ctx
 
 	spares struct {
 		sync.Mutex
@@ -78,12 +80,11 @@ func (tp *Template) cage(cfg *Config) (*cage.Cage, error) {
 }
 
 // Template makes the domain one, for good. Its only thread waits for calls
-// (return_and_wait); it has no dynamic code and no shared memory, and is of the halite
-// ABI. Otherwise the error wraps ErrNotQuiet and the domain is as it was.
+// (return_and_wait), and it has no shared memory. Otherwise the error wraps ErrNotQuiet
+// and the domain is as it was. Dynamic code that it has does not change any more; each copy
+// has its own, of which that much is shared until the first change. A deletion that waits
+// for threads waits for those of the copy.
 func (d *Domain) Template() (*Template, error) {
-	if d.cfg.Classic || d.existingDyncode() != nil {
-		return nil, fmt.Errorf("%w: it is of the classic ABI, or has dynamic code", ErrNotQuiet)
-	}
 	t, err := d.callers.freeze()
 	if err != nil {
 		return nil, err
@@ -92,13 +93,14 @@ func (d *Domain) Template() (*Template, error) {
 		d.callers.thaw(t)
 		return nil, fmt.Errorf("%w: it has %d threads; only one that waits for calls can be copied", ErrNotQuiet, n)
 	}
+	code := d.existingDyncode()
 	space, err := d.cage.Snapshot()
 	if err != nil {
 		d.callers.thaw(t)
 		return nil, fmt.Errorf("%w: %w", ErrNotQuiet, err)
 	}
 	t.ctx.Restore(t.parked)
-	return &Template{d: d, t: t, space: space}, nil
+	return &Template{d: d, t: t, space: space, code: code}, nil
 }
 
 // freeze takes the one thread that waits, and lets nobody call any more.
@@ -153,7 +155,7 @@ func (tp *Template) Reset(old *Domain, cfg Config) (*Domain, *Thread, error) {
 		return nil, nil, err
 	}
 	if err := c.Reset(tp.space, cfg.Budget); err != nil {
-		// It has dynamic code, or the kernel refused something.
+		// The kernel refused something.
 		c.Close()
 		return tp.NewDomain(cfg)
 	}
@@ -168,7 +170,11 @@ func (tp *Template) in(c *cage.Cage, cfg Config) (*Domain, *Thread, error) {
 	}
 	d := newDomain(cfg, c)
 	d.from = tp
-	t, err := tp.thread(d)
+	err := d.copyCode(tp)
+	var t *Thread
+	if err == nil {
+		t, err = tp.thread(d)
+	}
 	if err != nil {
 		d.Close()
 		return nil, nil, fmt.Errorf("halite: a copy of a template: %w", err)
@@ -186,6 +192,7 @@ func (tp *Template) thread(d *Domain) (*Thread, error) {
 		return nil, err
 	}
 	t.clearTID = from.clearTID
+	t.classic.copyFrom(&from.classic)
 	t.waitAt(from.parkedStack)
 	if at := from.exchange.request; at != 0 {
 		t.exchange.request = at
@@ -208,9 +215,12 @@ func (t *Thread) Wait() { t.d.callers.offer(t) }
 func (tp *Template) Close() error {
 	s := &tp.spares
 	s.Lock()
-	cages := s.cages
+	cages, closed := s.cages, s.closed
 	s.cages, s.closed = nil, true
 	s.Unlock()
+	if closed {
+		return ErrEnded
+	}
 	for _, c := range cages {
 		c.Close()
 	}

@@ -22,7 +22,8 @@
 //     one address and writable at another that a guest can reach. Executable
 //     pages come from a Text, a memfd sealed against every change before its
 //     first mapping, or from a Dynamic, whose one writable view is the host's
-//     and sealed against a second. Map, MapFile and Protect refuse ProtExec (ErrExec).
+//     and sealed against a second. That view is gone before a Snapshot shares the
+//     pages; who is to write in a cage made from it gets a copy of them. Map, MapFile and Protect refuse ProtExec (ErrExec).
 //   - C-TEXT: text and trampolines are never unmapped, replaced or protected
 //     otherwise through the calls that serve guests (ErrText). The same goes
 //     for the range of a Dynamic, whether there is code in it or not. UnmapText

@@ -31,6 +31,7 @@ var (
 	ErrExists    = &Error{"something is mapped there already", syscall.EEXIST}
 	ErrNotMapped = &Error{"nothing is mapped there", syscall.ENOMEM}
 	ErrDynamic   = &Error{"a sandbox with dynamic code can not be copied", syscall.ENOSYS}
+	ErrSnapshot  = &Error{"dynamic code that is part of a snapshot does not change", syscall.EACCES}
 	ErrShared    = &Error{"shared memory can not be part of a snapshot", syscall.ENOSYS}
 	ErrFrozen    = &Error{"a view of a file that is not to be written", syscall.EACCES}
 	ErrClosed    = &Error{"the sandbox is closed", syscall.ENOMEM}

@@ -137,14 +137,14 @@ func (c *Cage) check(tb testing.TB) {
 		if e.start < TrampolineStart || e.end > Size-TopGuard {
 			tb.Fatalf("C-EDGE: 0x%x-0x%x", e.start, e.end)
 		}
-		if e.prot&ProtExec != 0 != (e.kind == KindText || e.kind == KindTrampolines) {
+		if e.prot&ProtExec != 0 != (e.kind == KindText || e.kind == KindTrampolines || e.kind == KindDynamic && e.charged) {
 			tb.Fatalf("C-WX: 0x%x is %v, %v", e.start, e.kind, e.prot)
 		}
 	}
 	if memory != c.memory {
 		tb.Fatalf("memory in use is %d, the map says %d", c.memory, memory)
 	}
-	if want := int64(baseVMAs + 2*(len(c.maps)-1)); c.vmas != want {
+	if want := int64(baseVMAs + 2*(len(c.maps)-1) + len(c.dynamic)); c.vmas != want {
 		tb.Fatalf("budget of %d mappings, want %d", c.vmas, want)
 	}
 }

@@ -66,7 +66,8 @@ type interval struct {
 	frozen     bool // Protect never makes it writable
 	name       string
 	// image is where in a Snapshot's file the contents begin that the pages have until
-	// they are written to; 0: they are zero, or the kind says what they are.
+	// they are written to; 0: they are zero, or the kind says what they are. Of a
+	// KindDynamic it is imageStart more than the place in the Dynamic's file.
 	image uint64
 	// object is the file of a KindShared, and at where in its file an entry begins.
 	object Object

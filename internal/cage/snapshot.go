@@ -20,7 +20,16 @@ type Snapshot struct {
 	file  *os.File  // what is not zero, one range after the other; sealed
 	bytes uint64    // of the file
 	total uint64    // charged
+	code  []snapshotCode
 	refs  atomic.Int64
+}
+
+// snapshotCode is what a Dynamic was.
+type snapshotCode struct {
+	at   uint32
+	size uint64
+	open []bool
+	file *os.File // of which there is no writable view any more
 }
 
 const (
@@ -32,16 +41,26 @@ const (
 	imageStart = PageSize
 )
 
-// Snapshot makes one. Shared memory can't be in it (ErrShared), nor dynamic code
-// (ErrDynamic). Nobody may run inside meanwhile.
+// Snapshot makes one. Shared memory can't be in it (ErrShared). Dynamic code can, and
+// does not change in this cage any more (ErrSnapshot). Nobody may run inside meanwhile.
 func (c *Cage) Snapshot() (*Snapshot, error) {
+	c.mu.Lock()
+	dynamic := slices.Clone(c.dynamic)
+	c.mu.Unlock()
+	for _, d := range dynamic {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if err := d.ready(); err != nil && err != ErrSnapshot {
+			return nil, err
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.closed:
 		return nil, ErrClosed
-	case len(c.dynamic) > 0:
-		return nil, ErrDynamic
+	case len(c.dynamic) != len(dynamic):
+		return nil, ErrDynamic // somebody is about to write there
 	case len(c.maps) == 0 || c.maps[0].kind != KindTrampolines:
 		return nil, ErrInvalid
 	}
@@ -54,11 +73,54 @@ func (c *Cage) Snapshot() (*Snapshot, error) {
 	}
 	s := &Snapshot{guard: c.guard, file: os.NewFile(uintptr(fd), "halite-snapshot"), bytes: imageStart}
 	s.refs.Store(1)
+	for _, d := range dynamic {
+		if err := s.addCode(d); err != nil {
+			s.Close()
+			return nil, err
+		}
+	}
 	if err := s.fill(c); err != nil {
 		s.Close()
 		return nil, err
 	}
+	for _, d := range dynamic {
+		d.frozen = true
+		d.dropView()
+	}
 	return s, nil
+}
+
+// addCode shares the pages of a Dynamic, which is locked.
+func (s *Snapshot) addCode(d *Dynamic) error {
+	fd, err := unix.FcntlInt(d.file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("cage: dynamic code of a snapshot: %w", err)
+	}
+	s.code = append(s.code, snapshotCode{d.at, d.size, slices.Clone(d.open), os.NewFile(uintptr(fd), "halite-dynamic")})
+	return nil
+}
+
+// addOpen adds what the guest sees of dynamic code, which may be that of two Dynamics
+// side by side.
+func (s *Snapshot) addOpen(e interval) {
+	for e.start < e.end {
+		x := s.codeOf(&e)
+		part := e
+		part.end = min(e.end, uint64(x.at)+x.size)
+		part.image = imageStart + e.start - uint64(x.at)
+		s.maps = append(s.maps, part)
+		e.start = part.end
+	}
+}
+
+// codeOf is the code that a mapping of KindDynamic is a part of.
+func (s *Snapshot) codeOf(e *interval) *snapshotCode {
+	for i := range s.code {
+		if x := &s.code[i]; e.start >= uint64(x.at) && e.start < uint64(x.at)+x.size {
+			return x
+		}
+	}
+	return nil
 }
 
 func (s *Snapshot) fill(c *Cage) error {
@@ -76,7 +138,11 @@ func (s *Snapshot) fill(c *Cage) error {
 			if e.text != nil && !e.text.retain() {
 				return fmt.Errorf("%w: the text was released", ErrInvalid)
 			}
-			s.maps = append(s.maps, e)
+			if e.kind == KindDynamic && e.prot != ProtNone {
+				s.addOpen(e)
+			} else {
+				s.maps = append(s.maps, e)
+			}
 		}
 		if e.charged {
 			s.total += e.len()
@@ -196,20 +262,31 @@ func (s *Snapshot) New(conf Config) (*Cage, error) {
 
 // Reset makes the cage what New would return, at less cost the less has changed. After
 // an error nothing but Close is possible. Nobody may run inside or access the
-// memory meanwhile. A cage with dynamic code can't be reset (ErrDynamic). The memory
-// counts against budget from now on.
+// memory meanwhile. Dynamics that it has are closed. The memory counts against budget
+// from now on.
 func (c *Cage) Reset(s *Snapshot, budget *Budget) error {
 	if !s.retain() {
 		return ErrClosed
 	}
 	defer s.Close()
 	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return ErrClosed
+	}
+	dynamic := c.dynamic
+	c.dynamic = nil
+	c.mu.Unlock()
+	for _, d := range dynamic {
+		d.close()
+	}
+	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.closed:
 		return ErrClosed
 	case len(c.dynamic) > 0:
-		return ErrDynamic
+		return ErrDynamic // somebody is about to write there
 	case c.guard != s.guard || c.maps[0] != s.maps[0]:
 		return ErrInvalid
 	}
@@ -295,14 +372,22 @@ func (c *Cage) adoptSnapshot(s *Snapshot) error {
 		maps = append(maps, e)
 	}
 	c.maps, c.memory = maps, s.total
+	for i := range s.code {
+		x := &s.code[i]
+		c.dynamic = append(c.dynamic, &Dynamic{c: c, at: x.at, size: x.size, open: x.open})
+	}
 	return nil
 }
 
 func (c *Cage) mapImage(s *Snapshot, e *interval) error {
 	prot, flags, fd := e.prot.bits(), anonymous|syscall.MAP_FIXED, -1
 	switch {
-	case e.kind == KindReserved || e.kind == KindRetired || e.kind == KindAnon && e.image == 0 && e.prot == ProtNone:
+	case e.kind == KindReserved || e.kind == KindRetired || e.image == 0 && e.prot == ProtNone && (e.kind == KindAnon || e.kind == KindDynamic):
 		return nil // it is inaccessible already
+	case e.kind == KindDynamic:
+		_, err := mmap(c.base+uintptr(e.start), e.len(), syscall.PROT_READ|syscall.PROT_EXEC, syscall.MAP_SHARED|syscall.MAP_FIXED,
+			int(s.codeOf(e).file.Fd()), int64(e.image-imageStart))
+		return err
 	case e.kind == KindText:
 		prot, flags, fd = syscall.PROT_READ|syscall.PROT_EXEC, syscall.MAP_SHARED|syscall.MAP_FIXED, e.text.fd()
 	case e.image != 0:
@@ -333,6 +418,9 @@ func (s *Snapshot) Close() {
 		if e.text != nil {
 			e.text.release()
 		}
+	}
+	for _, x := range s.code {
+		x.file.Close()
 	}
 	s.file.Close()
 }

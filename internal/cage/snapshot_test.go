@@ -119,7 +119,7 @@ func sameContents(t testing.TB, got, want map[uint32][]byte) {
 func merged(c *Cage) []Mapping {
 	var out []Mapping
 	for _, m := range c.Mappings() {
-		if n := len(out); n > 0 && out[n-1].Kind == m.Kind && m.Kind == KindAnon && out[n-1].Prot == m.Prot && uint64(out[n-1].Offset)+out[n-1].Len == uint64(m.Offset) {
+		if n := len(out); n > 0 && out[n-1].Kind == m.Kind && (m.Kind == KindAnon || m.Kind == KindDynamic) && out[n-1].Prot == m.Prot && uint64(out[n-1].Offset)+out[n-1].Len == uint64(m.Offset) {
 			out[n-1].Len += m.Len
 			continue
 		}
@@ -264,7 +264,7 @@ func TestSnapshotChanges(t *testing.T) {
 
 // TestSnapshotReset: whatever was done, Reset brings back the snapshot.
 func TestSnapshotReset(t *testing.T) {
-	c := templateCage(t, Config{})
+	c, code := codeCage(t)
 	want := contents(t, c)
 	s := takeSnapshot(t, c)
 	budget := NewBudget(1 << 30)
@@ -280,7 +280,7 @@ func TestSnapshotReset(t *testing.T) {
 		for range r.IntN(12) {
 			off := places[r.IntN(len(places))] + uint32(r.IntN(20))*PageSize
 			size := uint64(1+r.IntN(40)) * PageSize
-			switch r.IntN(9) {
+			switch r.IntN(10) {
 			case 0:
 				_, _ = n.Map(off, size, Prot(r.IntN(4)), Fixed)
 			case 1:
@@ -299,6 +299,9 @@ func TestSnapshotReset(t *testing.T) {
 					_ = n.ReleaseText(0x300000)
 				}
 			case 8:
+				d := CopiedDynamic(n, code[r.IntN(len(code))].Offset())
+				writeCode(t, d, r.Uint64N(d.Len()), byte(round))
+			case 9:
 				for _, e := range n.maps {
 					if e.prot == rw && (e.kind == KindAnon || e.image != 0) { // no page behind a file's end
 						*n.byteAt(uint32(e.start + r.Uint64N(e.len()))) = byte(round)
@@ -335,15 +338,8 @@ func TestSnapshotRefused(t *testing.T) {
 	}
 	_, err := shared.Snapshot()
 	wantErr(t, err, ErrShared)
-	dynamic := newCage(t, Config{})
 	c := templateCage(t, Config{})
 	s := takeSnapshot(t, c)
-	if _, err := NewDynamic(dynamic, 0x2000000, DynamicUnit); err != nil {
-		t.Fatal(err)
-	}
-	_, err = dynamic.Snapshot()
-	wantErr(t, err, ErrDynamic)
-	wantErr(t, dynamic.Reset(s, nil), ErrDynamic)
 
 	before := len(readMaps(t))
 	budget := NewBudget(c.MemoryInUse() + PageSize)
@@ -400,6 +396,160 @@ func TestSnapshotSealed(t *testing.T) {
 		munmap(p, PageSize)
 		t.Errorf("a shared mapping: %v", err)
 	}
+}
+
+// codeCage has two Dynamics side by side, of which the guest sees the edge, and one of
+// which it sees nothing.
+func codeCage(t testing.TB) (*Cage, []*Dynamic) {
+	t.Helper()
+	c := templateCage(t, Config{})
+	var all []*Dynamic
+	for i, units := range []uint64{4, 3, 2} {
+		d, err := NewDynamic(c, []uint32{0x8000000, 0x8000000 + 4*DynamicUnit, 0x9000000}[i], units*DynamicUnit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, d)
+	}
+	writeCode(t, all[0], 3*DynamicUnit+5, 'a')
+	writeCode(t, all[0], DynamicUnit, 'b')
+	writeCode(t, all[1], 7, 'c')
+	c.check(t)
+	return c, all
+}
+
+// writeCode does what dyncode would.
+func writeCode(t testing.TB, d *Dynamic, at uint64, b byte) {
+	t.Helper()
+	view, err := d.Lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Unlock()
+	if err := d.Open(at, at+1); err != nil {
+		t.Fatal(err)
+	}
+	view[at] = b
+}
+
+// TestSnapshotDynamic: what the guest sees of dynamic code is shared until somebody
+// writes; nobody writes to what is shared; a Reset leaves nothing of what was written, and
+// nobody who could write.
+func TestSnapshotDynamic(t *testing.T) {
+	c, all := codeCage(t)
+	want := contents(t, c)
+	s := takeSnapshot(t, c)
+	for i, d := range all {
+		if _, err := d.Lock(); err != ErrSnapshot || !d.Frozen() || d.view != nil {
+			t.Errorf("%d: the code of a snapshot can be changed: %v", i, err)
+		}
+	}
+	for _, x := range s.code {
+		fd := int(x.file.Fd())
+		if p, err := mmap(0, PageSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED, fd, 0); err != unix.EPERM {
+			munmap(p, PageSize)
+			t.Errorf("a writable view: %v", err)
+		}
+		if _, err := unix.Pwrite(fd, []byte{1}, 0); err != unix.EPERM {
+			t.Errorf("write: %v", err)
+		}
+		if err := unix.Ftruncate(fd, 0); err != unix.EPERM {
+			t.Errorf("truncate: %v", err)
+		}
+	}
+	sameContents(t, contents(t, fromSnapshot(t, takeSnapshot(t, c), Config{})), want) // once more
+	a, b := fromSnapshot(t, s, Config{}), fromSnapshot(t, s, Config{})
+	sameMap(t, a, c)
+	sameContents(t, contents(t, a), want)
+	wantErr(t, a.Unmap(0x8000000, DynamicUnit), ErrText)
+	wantErr(t, a.Protect(0x8000000+DynamicUnit, DynamicUnit, rw), ErrText)
+	if CopiedDynamic(a, 0x8000000+DynamicUnit) != nil {
+		t.Error("a Dynamic in the middle of one")
+	}
+	of := func(c *Cage) (ds []*Dynamic) {
+		for i, old := range all {
+			d := CopiedDynamic(c, old.Offset())
+			if d == nil || d.Len() != old.Len() || d.Frozen() {
+				t.Fatalf("%d: %+v", i, d)
+			}
+			ds = append(ds, d)
+		}
+		return ds
+	}
+	change := func(c *Cage) []*Dynamic {
+		t.Helper()
+		ds := of(c)
+		writeCode(t, ds[1], 7, 'x')
+		c.check(t)
+		writeCode(t, ds[1], DynamicUnit, 'y')
+		writeCode(t, ds[0], 0, 'z')
+		writeCode(t, ds[2], 2*DynamicUnit-1, 'u')
+		c.check(t)
+		for off, v := range map[uint32]byte{
+			0x8000000 + 4*DynamicUnit + 7: 'x', 0x8000000 + 5*DynamicUnit: 'y', 0x8000000 + 5*DynamicUnit + 1: hlt,
+			0x8000000: 'z', 0x8000000 + 3*DynamicUnit + 5: 'a', 0x9000000 + 2*DynamicUnit - 1: 'u',
+		} {
+			if got := *c.byteAt(off); got != v {
+				t.Errorf("%q at 0x%x, want %q", got, off, v)
+			}
+		}
+		return ds
+	}
+	stale := change(a)
+	for _, other := range []*Cage{b, c, fromSnapshot(t, s, Config{})} {
+		sameContents(t, contents(t, other), want)
+	}
+	stale = append(stale, of(b)...) // written to and not
+	before := len(readMaps(t))
+	for _, n := range []*Cage{a, b} {
+		if err := n.Reset(s, nil); err != nil {
+			t.Fatal(err)
+		}
+		n.check(t)
+		sameMap(t, n, c)
+		sameContents(t, contents(t, n), want)
+		of(n)
+	}
+	if after := len(readMaps(t)); after >= before {
+		t.Errorf("%d mappings before the resets, %d after: the host's views are there still", before, after)
+	}
+	for i, d := range stale {
+		if _, err := d.Lock(); err != ErrClosed {
+			t.Errorf("%d: code of a cage that was reset can be changed: %v", i, err)
+		}
+	}
+	// A snapshot of one that has its own, and of one that has not; and one that outlives
+	// what it came from.
+	change(a)
+	own := contents(t, a)
+	s2, s3 := takeSnapshot(t, a), takeSnapshot(t, b)
+	c.Close()
+	a.Close()
+	b.Close()
+	sameContents(t, contents(t, fromSnapshot(t, s2, Config{})), own)
+	n := fromSnapshot(t, s3, Config{})
+	sameContents(t, contents(t, n), want)
+	// One that had none gets none, also when it has made one itself.
+	plain := takeSnapshot(t, templateCage(t, Config{}))
+	p := fromSnapshot(t, plain, Config{})
+	d, err := NewDynamic(p, 0x8000000, DynamicUnit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeCode(t, d, 0, 'p')
+	if err := p.Reset(plain, nil); err != nil {
+		t.Fatal(err)
+	}
+	p.check(t)
+	if _, err := d.Lock(); err != ErrClosed {
+		t.Errorf("code of a cage that was reset can be changed: %v", err)
+	}
+	if _, err := p.Map(0x8000000, PageSize, rw, FixedNoReplace); err != nil {
+		t.Error(err)
+	}
+	// Code counts.
+	_, err = s.New(Config{MaxMemory: n.MemoryInUse() - PageSize})
+	wantErr(t, err, ErrLimit)
 }
 
 // BenchmarkSnapshot is a cage with an image of 64 MiB, of which four pages are written
