@@ -187,6 +187,9 @@ func TestClassicTemplateExceptions(t *testing.T) {
 		t.Errorf("without a handler: %v", err)
 	}
 	other = resetOf(t, tp, other)
+	if h := uint64(classicSymbol(t, "handler")); call(other, naclException, 0, 0) != 0 || call(other, naclException, h, 0) != 0 || call(other, naclException, 1<<30, 0) != -int32(unix.EFAULT) {
+		t.Error("it does not know where its code is")
+	}
 	if got := visit(t, other, fault); got != uint64(other.Cage().Base())+uint64(fault) {
 		t.Errorf("after a reset the handler saw a fault at %#x", got)
 	}
