@@ -423,3 +423,64 @@ func TestClassicTemplateLeaks(t *testing.T) {
 		})
 	})
 }
+
+// BenchmarkClassicTemplate is a copy of a template of 64 MiB, a message and its end, and a
+// message and a reset; with dynamic code that is shared, and that is changed.
+func BenchmarkClassicTemplate(b *testing.B) {
+	d := quietClassic(b, Config{})
+	const at, size = 0x40000000, 64 << 20
+	if _, err := d.Cage().Map(at, size, cage.ProtRead|cage.ProtWrite, cage.FixedNoReplace); err != nil {
+		b.Fatal(err)
+	}
+	for off := uint32(0); off < size; off += cage.PageSize {
+		if err := d.Memory().Store32(at+off, off+1); err != nil {
+			b.Fatal(err)
+		}
+	}
+	_, code := dynamic(b, d, 0, returnsClassic(1)...)
+	tp := classicTemplate(b, d)
+	if n := tp.Size(); n < size {
+		b.Fatalf("%d bytes are shared", n)
+	}
+	message := func(d *Domain) {
+		if _, _, err := d.Invoke(b.Context(), nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+	change := func(d *Domain) {
+		message(d)
+		r, err := d.Dyncode()
+		if err == nil {
+			err = r.Create(code+32, returnsClassic(2))
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	for name, use := range map[string]func(*Domain){"": message, ",code": change} {
+		b.Run("New"+name, func(b *testing.B) {
+			for b.Loop() {
+				d, th, err := tp.NewDomain(Config{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				th.Wait()
+				use(d)
+				d.Close()
+			}
+		})
+		b.Run("Reset"+name, func(b *testing.B) {
+			d := copyOf(b, tp)
+			for b.Loop() {
+				use(d)
+				var th *Thread
+				var err error
+				if d, th, err = tp.Reset(d, Config{}); err != nil {
+					b.Fatal(err)
+				}
+				th.Wait()
+			}
+			d.Close()
+		})
+	}
+}

@@ -9,6 +9,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"errors"
@@ -26,6 +27,8 @@ import (
 
 	"github.com/halite-run/halite"
 	"github.com/halite-run/halite/bench"
+	"github.com/halite-run/halite/internal/nexe"
+	"github.com/halite-run/halite/libcshim"
 )
 
 var domains = flag.Int("domains", 0, "so many domains alive at once, and what they take")
@@ -44,6 +47,7 @@ var lines = []bench.Line{
 	{Name: "a copy of a template, its first call, its end", Target: "≤ 50 µs", Start: starts(haliteCopy(0), wazeroInstance, process)},
 	{Name: "a call, and a reset to the template", Start: starts(haliteReset, wazeroInstance, process)},
 	{Name: "a copy of a template of 64 MiB, its first call, its end", Target: "≤ 100 µs", Start: starts(haliteCopy(64<<20), wazeroInstance, process)},
+	{Name: "a copy of a template of 64 MiB of the classic ABI, a message, its end", Target: "≤ 100 µs", Start: starts(haliteClassicCopy(64<<20), wazeroInstance, process)},
 }
 
 func starts(l ...func() (*bench.Contestant, error)) []func() (*bench.Contestant, error) { return l }
@@ -220,6 +224,61 @@ func haliteCopy(size int) func() (*bench.Contestant, error) {
 		}
 		return &bench.Contestant{Name: "halite", Close: func() { t.Close() }, Run: func(n int) error { return churn(n, t.New) }}, nil
 	}
+}
+
+// classicCode waits for messages, for ever.
+//
+//	20000: 31 ff            xor  %edi,%edi
+//	       31 f6            xor  %esi,%esi
+//	2001b: e8 e0 13 ff ff   call 0x11400       return_and_wait
+//	20020: eb de            jmp  0x20000
+var classicCode = append(append(append([]byte{0x31, 0xff, 0x31, 0xf6}, bytes.Repeat([]byte{0x90}, 23)...), 0xe8, 0xe0, 0x13, 0xff, 0xff, 0xeb, 0xde), bytes.Repeat([]byte{0xf4}, 30)...)
+
+// haliteClassicCopy is haliteCopy of a program of the classic ABI with so many bytes of data.
+func haliteClassicCopy(size int) func() (*bench.Contestant, error) {
+	return func() (*bench.Contestant, error) {
+		t, err := newClassicTemplate(size)
+		if err != nil {
+			return nil, err
+		}
+		return &bench.Contestant{Name: "halite", Close: func() { t.Close() }, Run: func(n int) error {
+			for range n {
+				p, err := t.NewProcess()
+				if err != nil {
+					return err
+				}
+				_, _, err = p.Invoke(context.Background(), nil)
+				if err := errors.Join(err, p.Close()); err != nil {
+					return err
+				}
+			}
+			return nil
+		}}, nil
+	}
+}
+
+func newClassicTemplate(size int) (*libcshim.Template, error) {
+	f, err := os.CreateTemp("", "*.nexe")
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(nexe.Program(64, classicCode, nil, bytes.Repeat([]byte{1}, size)).Bytes())
+	if err := errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
+	p, err := halite.New(halite.Config{Program: f.Name(), Invocable: true})
+	if err != nil {
+		return nil, err
+	}
+	var t *libcshim.Template
+	if _, _, err = p.Start(context.Background()); err == nil {
+		t, err = p.Template()
+	}
+	if err != nil {
+		p.Close()
+	}
+	return t, err
 }
 
 // haliteReset calls a copy of a template and makes it as new.
