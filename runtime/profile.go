@@ -11,7 +11,8 @@ import (
 // called it, SIGPROF found a thread of the domains whose Config names it. That signal
 // comes while the Go program's own CPU profile runs (pprof.StartCPUProfile), 100 times a
 // second of each thread's processor time; what it finds in Go code is that profile's
-// business. Domains of the classic ABI are not profiled. The zero value is ready, and
+// business. A thread that has been in one and the same call of the guest since before the
+// profile began is not found. Domains of the classic ABI are not profiled. The zero value is ready, and
 // its methods are safe for use from any goroutine.
 type Profile struct {
 	mu     sync.Mutex

@@ -632,8 +632,12 @@ shadowed:
 	POPQ	BX
 	RET
 
-	// A profile signal: note where the guest is, and its callers.
+	// A profile signal: note where the guest is, and its callers. Go has two timers that
+	// send it, one of each thread and one of the process, and counts the second only
+	// where it could not make the first.
 sample:
+	CMPL	8(SI), $-2	// si_code, SI_TIMER
+	JNE	shadowed
 	MOVQ	core_samples(R11), AX
 	TESTQ	AX, AX
 	JEQ	shadowed

@@ -2,8 +2,13 @@ package engine
 
 import (
 	"io"
+	"runtime"
 	"runtime/pprof"
+	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
+	"unsafe"
 )
 
 // TestSamples: where a guest computes, and who called it, is known after a profile.
@@ -63,4 +68,80 @@ func TestSamples(t *testing.T) {
 	if k.Profile() == nil {
 		t.Error("a guest of the classic ABI is profiled")
 	}
+}
+
+// TestSampledOnce: of the two timers with which Go profiles, the process's counts nothing
+// that the thread's counts too.
+func TestSampledOnce(t *testing.T) {
+	if err := pprof.StartCPUProfile(io.Discard); err != nil {
+		t.Skip("a profile runs already: ", err)
+	}
+	pprof.StopCPUProfile()
+	_, c := newGuest(t)
+	if err := c.Profile(); err != nil {
+		t.Fatal(err)
+	}
+	c.SetDetached(true)
+	start(c, "spin")
+	done := make(chan Exit)
+	go func() { done <- c.Resume() }()
+	eventually(t, func() bool { tid, ok := c.Running(); return ok && uint64(tid) != noThread })
+	tid, _ := c.Running()
+	// meets waits until so many signals have found the guest, and counts the samples.
+	meets := func(times uint64, send func()) (n int) {
+		t.Helper()
+		from := atomic.LoadUint64(&c.core.shadows)
+		eventually(t, func() bool {
+			send()
+			c.EachSample(func([]uint32) { n++ })
+			return atomic.LoadUint64(&c.core.shadows)-from >= times
+		})
+		c.EachSample(func([]uint32) { n++ })
+		return n
+	}
+	every := func(d time.Duration) {
+		v := syscall.NsecToTimeval(d.Nanoseconds())
+		if err := setProfileTimer([2]syscall.Timeval{v, v}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	every(time.Millisecond) // of the processor time of the process
+	n := meets(20, func() {})
+	every(0)
+	if n != 0 {
+		t.Errorf("the process's timer is counted %d times", n)
+	}
+	if n := meets(20, func() { queueProfileSignal(tid) }); n == 0 {
+		t.Error("the thread's timer is not counted")
+	}
+	c.Interrupt()
+	if x := <-done; x.Reason != ExitInterrupt {
+		t.Errorf("%v", x)
+	}
+	c.Leave()
+}
+
+func eventually(t *testing.T, f func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !f(); {
+		if time.Now().After(end) {
+			t.Fatal("not within 20 seconds")
+		}
+		runtime.Gosched()
+	}
+}
+
+func setProfileTimer(v [2]syscall.Timeval) error {
+	const ofProcess = 2 // ITIMER_PROF
+	if _, _, e := syscall.Syscall(syscall.SYS_SETITIMER, ofProcess, uintptr(unsafe.Pointer(&v)), 0); e != 0 {
+		return e
+	}
+	return nil
+}
+
+// queueProfileSignal sends what a thread's timer would.
+func queueProfileSignal(tid int) {
+	const tgsigqueueinfo, ofTimer = 297, -2 // SI_TIMER
+	info := [32]int32{int32(syscall.SIGPROF), 0, ofTimer}
+	syscall.Syscall6(tgsigqueueinfo, uintptr(syscall.Getpid()), uintptr(tid), uintptr(syscall.SIGPROF), uintptr(unsafe.Pointer(&info)), 0, 0)
 }
