@@ -22,6 +22,7 @@ import (
 	"github.com/halite-run/halite"
 	"github.com/halite-run/halite/imc"
 	"github.com/halite-run/halite/internal/assembled"
+	"github.com/halite-run/halite/internal/cage"
 	"github.com/halite-run/halite/internal/nexe"
 	"github.com/halite-run/halite/loader"
 	"github.com/halite-run/halite/runtime"
@@ -190,6 +191,7 @@ func soakers(t *testing.T) []*soaker {
 		{name: "invocations", round: soakInvocations(t)},
 		{name: "classic programs", round: soakClassicProgram(t)},
 		{name: "classic domains", round: soakClassicDomain(t)},
+		{name: "copies of a classic template", round: soakClassicTemplate(t)},
 	}
 }
 
@@ -503,30 +505,142 @@ func soakClassicProgram(t *testing.T) func(ctx context.Context, i int) error {
 	}
 }
 
-// soakClassicDomain makes domains of the classic ABI without files, whose code calls Go
-// and is called, and that end by a fault, by a deadline, or not.
-func soakClassicDomain(t *testing.T) func(ctx context.Context, i int) error {
+// classicDomains makes domains with the functions of the runtime's classic.s.
+func classicDomains(t *testing.T) (fresh func(runtime.Config) (*runtime.Domain, error), functions map[string]uint32) {
 	code, functions, err := assembled.Read("runtime/testdata/classic.hex")
 	if err != nil {
 		t.Fatal(err)
 	}
-	program := nexe.Program(64, code, nil, make([]byte, 16)).Bytes()
+	program := nexe.Program(64, code, nil, []byte("data")).Bytes()
+	return func(c runtime.Config) (*runtime.Domain, error) {
+		c.Classic = true
+		d, err := runtime.NewDomain(c)
+		if err != nil {
+			return nil, err
+		}
+		f, err := loader.ReadClassic(bytes.NewReader(program), int64(len(program)), "classic.s", 0)
+		if err == nil {
+			err = loader.MapClassic(d.Cage(), f)
+		}
+		if err == nil {
+			err = d.SetClassicCode(f.TextEnd, f.DynamicEnd)
+		}
+		if err != nil {
+			d.Close()
+			return nil, err
+		}
+		return d, nil
+	}, functions
+}
+
+// classicReturns is a bundle of the classic ABI that returns v.
+func classicReturns(v byte) []byte {
+	b := []byte{0xb8, v, 0, 0, 0, 0x41, 0x5b, 0x41, 0x83, 0xe3, 0xe0, 0x4d, 0x01, 0xfb, 0x41, 0xff, 0xe3}
+	return append(b, bytes.Repeat([]byte{0x90}, 32-len(b))...)
+}
+
+// soakClassicTemplate makes copies of a domain of the classic ABI with dynamic code, which
+// they call and change, uses each twice, and ends it by a fault, by a deadline, or not.
+func soakClassicTemplate(t *testing.T) func(ctx context.Context, i int) error {
+	const memory = 0x20000000 // the first function wants some
+	fresh, functions := classicDomains(t)
+	d, err := fresh(runtime.Config{Invocable: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	if _, err := d.Cage().Map(memory, 1<<20, cage.ProtRead|cage.ProtWrite, cage.FixedNoReplace); err != nil {
+		t.Fatal(err)
+	}
+	r, err := d.Dyncode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, _ := r.Extent()
+	if err := r.Create(at, classicReturns(5)); err != nil {
+		t.Fatal(err)
+	}
+	th, err := d.NewThread(runtime.ThreadConfig{Entry: functions["ready"], Stack: memory + 1<<20 - 8, Args: []uint64{memory}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !th.Run() {
+		t.Fatal("it does not wait")
+	}
+	tp, err := d.Template()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tp.Close() })
+	do := func(ctx context.Context, d *runtime.Domain, fn uint32, args ...uint64) (uint64, error) {
+		var c runtime.Call
+		copy(c.Int[:], args)
+		err := d.Do(ctx, fn, &c)
+		return c.Int[0], err
+	}
+	use := func(ctx context.Context, d *runtime.Domain, i int) error {
+		done := make(chan error, 1)
+		if i%2 == 0 { // while the code runs
+			r, err := d.Dyncode()
+			if err != nil {
+				return err
+			}
+			go func() { done <- errors.Join(r.Create(at+32, classicReturns(6)), r.Modify(at+1, []byte{7})) }()
+		} else {
+			done <- nil
+		}
+		sum, err := do(ctx, d, functions["again"], uint64(at), 1000)
+		if i%2 == 0 && sum > 5000 && sum <= 7000 {
+			sum = 5000 // it met the change
+		}
+		if err := errors.Join(expect("again", sum, 5000, err), <-done); err != nil {
+			return err
+		}
+		if _, _, err := d.Invoke(ctx, nil); err != nil {
+			return err
+		}
+		base, err := d.Memory().Load64(memory + 24)
+		if err := expect("base", base, uint64(d.Cage().Base()), err); err != nil {
+			return err
+		}
+		switch i / 2 % 3 {
+		case 0:
+			_, err := do(ctx, d, functions["fault"])
+			return crashed(err, syscall.SIGILL)
+		case 1:
+			return late(ctx, func(ctx context.Context) error {
+				_, err := do(ctx, d, functions["spin"])
+				return err
+			})
+		}
+		return nil
+	}
+	return func(ctx context.Context, i int) error {
+		d, th, err := tp.NewDomain(runtime.Config{})
+		if err != nil {
+			return err
+		}
+		th.Wait()
+		err = use(ctx, d, i)
+		d, th, e := tp.Reset(d, runtime.Config{})
+		if e != nil {
+			return errors.Join(err, e)
+		}
+		th.Wait()
+		return errors.Join(err, use(ctx, d, i+1), d.Close())
+	}
+}
+
+// soakClassicDomain makes domains of the classic ABI without files, whose code calls Go
+// and is called, and that end by a fault, by a deadline, or not.
+func soakClassicDomain(t *testing.T) func(ctx context.Context, i int) error {
+	fresh, functions := classicDomains(t)
 	return func(ctx context.Context, i int) (err error) {
-		d, err := runtime.NewDomain(runtime.Config{Classic: true})
+		d, err := fresh(runtime.Config{})
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, d.Close()) }()
-		f, err := loader.ReadClassic(bytes.NewReader(program), int64(len(program)), "classic.s", 0)
-		if err != nil {
-			return err
-		}
-		if err := loader.MapClassic(d.Cage(), f); err != nil {
-			return err
-		}
-		if err := d.SetClassicCode(f.TextEnd, f.DynamicEnd); err != nil {
-			return err
-		}
 		at, err := d.AddHostFunc(func(c *runtime.HostCall) { c.Return(c.Arg(0) * 2) })
 		if err != nil {
 			return err
