@@ -358,13 +358,12 @@ func soakInvocations(t *testing.T) func(ctx context.Context, i int) error {
 			return err
 		}
 		defer object.Close()
-		calls := 0
+		var calls atomic.Int32 // one after the other, but on several goroutines
 		served := make(chan error, 1)
 		go func() {
 			served <- imc.Serve(ctx, accept, func(_ context.Context, data []byte, _ []imc.Desc) ([]byte, []imc.Desc, error) {
-				calls++
 				given, taken := imc.NewDataPair()
-				return fmt.Appendf(nil, "%s %d", data, calls), []imc.Desc{taken}, given.Close()
+				return fmt.Appendf(nil, "%s %d", data, calls.Add(1)), []imc.Desc{taken}, given.Close()
 			})
 		}()
 		c := c
