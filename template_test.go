@@ -374,6 +374,15 @@ func TestTemplateDynamicCode(t *testing.T) {
 	b.Close()
 	use(newCopy(t, tp))
 	use(newCopy(t, tp))
+	// Whoever has held on to the domain of a copy sets nothing aside in the next one.
+	c := newCopy(t, newTemplate(t, config(t, "liblibrary.so"), 1))
+	old := c.Process().Domain()
+	if err := c.Reset(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := old.Dyncode(); !errors.Is(err, halite.ErrEnded) {
+		t.Errorf("dynamic code of a domain that is gone: %v", err)
+	}
 }
 
 // TestTemplateCallers: copies have as many threads for calls as their template.

@@ -288,6 +288,9 @@ func (d *Domain) shut() (*cage.Cage, error) {
 	}
 	d.isClosed = true
 	d.mu.Unlock()
+	d.dyncode.mu.Lock()
+	d.dyncode.closed = true
+	d.dyncode.mu.Unlock()
 	clock.forget(d)
 	return d.cage, nil
 }

@@ -16,6 +16,7 @@ type dynamicCode struct {
 	mu     sync.Mutex
 	region *dyncode.Region
 	err    error // of the classic ABI: there is none, and why
+	closed bool  // the sandbox may be another domain's: nothing is set aside any more
 }
 
 // Dyncode returns the domain's region for dynamic code, which is set aside when
@@ -25,6 +26,9 @@ func (d *Domain) Dyncode() (*dyncode.Region, error) {
 	d.dyncode.mu.Lock()
 	defer d.dyncode.mu.Unlock()
 	if d.dyncode.region == nil {
+		if d.dyncode.closed {
+			return nil, ErrEnded
+		}
 		if d.cfg.Classic {
 			return nil, d.classicDyncode()
 		}

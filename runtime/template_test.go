@@ -195,6 +195,19 @@ func TestClassicTemplateExceptions(t *testing.T) {
 	}
 }
 
+// TestClassicTemplateInHandler: a fault of a copy of a domain that is in its handler is the
+// end, as it would have been there.
+func TestClassicTemplateInHandler(t *testing.T) {
+	d := quietClassic(t, Config{})
+	visit(t, d, classicSymbol(t, "call3"), slotBase+slotSize*naclException, uint64(classicSymbol(t, "stuck")), 0)
+	visit(t, d, classicSymbol(t, "fault"))
+	c := copyOf(t, classicTemplate(t, d))
+	var f *FaultError
+	if err := c.Do(t.Context(), classicSymbol(t, "fault"), &Call{}); !errors.As(err, &f) {
+		t.Errorf("a fault in a handler: %v", err)
+	}
+}
+
 // TestClassicTemplateRefused: a domain that does not wait for calls, or not with its
 // only thread, stays what it is.
 func TestClassicTemplateRefused(t *testing.T) {

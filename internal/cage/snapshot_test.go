@@ -495,6 +495,21 @@ func TestSnapshotDynamic(t *testing.T) {
 		}
 		return ds
 	}
+	// Without descriptors nobody can write, and nothing changes.
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: limit.Max}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := of(a)[1].Lock()
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	wantErr(t, err, unix.EMFILE)
+	a.check(t)
+	sameContents(t, contents(t, a), want)
 	stale := change(a)
 	for _, other := range []*Cage{b, c, fromSnapshot(t, s, Config{})} {
 		sameContents(t, contents(t, other), want)
