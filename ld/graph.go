@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -60,6 +61,9 @@ func (g *graph) add(name, at string, id any, file *loader.File, parent *object) 
 	o := &object{
 		name: name, path: at, id: id, file: file, dyn: file.Dynamic, parent: parent,
 		serial: g.l.serial, ready: make(chan struct{}), names: []string{name},
+	}
+	if file.Dynamic != nil {
+		o.needed = file.Dynamic.Needed
 	}
 	if strings.Contains(at, "/") {
 		o.origin = path.Dir(at)
@@ -178,7 +182,7 @@ func (g *graph) complete() error {
 		if o.dyn == nil {
 			continue
 		}
-		for _, name := range o.dyn.Needed {
+		for _, name := range o.needed {
 			dep, err := g.need(name, o)
 			if err != nil {
 				if g.missing != nil {
@@ -301,12 +305,19 @@ func (l *Linker) install(g *graph) error {
 	}
 	// Code and data have nothing to do with each other yet. What is wrong with the
 	// code is told first.
-	texts := make(chan error, 1)
-	go func() { texts <- l.checkTexts(g.added) }()
-	if err = l.placeTLS(g.added); err == nil {
-		err = l.relocateAll(g.added)
+	if err = l.placeTLS(g.added); err == nil && l.recallLinks(g.added) {
+		err = l.checkTexts(g.added)
+	} else {
+		texts := make(chan error, 1)
+		go func() { texts <- l.checkTexts(g.added) }()
+		if err == nil {
+			err = l.relocateAll(g.added)
+		}
+		if err = cmp.Or(<-texts, err); err == nil {
+			l.keepLinks(g.added)
+		}
 	}
-	if err := cmp.Or(<-texts, err); err != nil {
+	if err != nil {
 		return err
 	}
 	for _, o := range g.added {
@@ -369,6 +380,14 @@ func (l *Linker) checkTexts(list []*object) error {
 	if l.withoutText {
 		return nil
 	}
+	// What was validated before takes no time worth sharing.
+	list = keep(list, func(o *object) bool { return !o.image.RecallText() })
+	switch len(list) {
+	case 0:
+		return nil
+	case 1:
+		return list[0].image.CheckText()
+	}
 	errs := make([]error, len(list))
 	var wg sync.WaitGroup
 	gate := make(chan struct{}, runtime.GOMAXPROCS(0))
@@ -417,10 +436,14 @@ func (l *Linker) rollback(g *graph) {
 	l.chain()
 }
 
-// setGlobal replaces the global scope.
+// setGlobal replaces the global scope, unless it is the same.
 func (l *Linker) setGlobal(list []*object) {
+	if slices.Equal(list, l.global) {
+		return
+	}
 	l.global = list
 	l.index = globalIndex{}
+	l.scopeSum = nil
 }
 
 func keep[T any](list []T, ok func(T) bool) []T {

@@ -110,16 +110,13 @@ const (
 // publishDebug lets DT_DEBUG of the program lead to a struct r_debug, from where debuggers
 // find the list of objects.
 func (l *Linker) publishDebug(o *object) error {
-	at, ok := o.image.Data(uint64(o.dyn.Debug), 8)
-	if !ok {
-		return nil // the section is read-only: debuggers must do without
-	}
 	addr, err := l.put(o, make([]byte, debugSize))
 	if err != nil {
 		return err
 	}
-	le.PutUint64(at, uint64(addr))
-	l.debug = addr
+	if o.image.Set(uint64(o.dyn.Debug), le.AppendUint64(nil, uint64(addr))) {
+		l.debug = addr
+	} // else the section is read-only: debuggers must do without
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package ld
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +24,12 @@ type File interface {
 
 // Identifier tells files apart. The value must be comparable.
 type Identifier interface{ Identity() any }
+
+// Revisioner tells the states of a file of the host apart, for files that can be known to be
+// the same as before. ok is false for others. See loader.Revision.
+type Revisioner interface {
+	Revision() (r loader.Revision, ok bool)
+}
 
 // Config is what a Linker works with.
 type Config struct {
@@ -74,6 +81,8 @@ type Linker struct {
 	main     *object
 	objects  []*object          // live and closing ones, in load order
 	global   []*object          // the global scope
+	scopeSum *[sha256.Size]byte // of it; nil: not known
+	hostSum  [sha256.Size]byte  // of Config.HostSymbols
 	handles  map[uint32]*object // by link_map
 	unique   map[string]binding // STB_GNU_UNIQUE definitions
 	uniqueMu sync.Mutex         // guards unique while objects are relocated
@@ -132,6 +141,9 @@ func New(cfg Config) *Linker {
 
 		maxBytes: maxGraphBytes,
 	}
+	if len(cfg.HostSymbols) > 0 {
+		l.hostSum = sumHostSymbols(cfg.HostSymbols)
+	}
 	if cfg.Cage != nil {
 		l.mem = safemem.New(cfg.Cage.Base())
 		l.guest = arena{cage: cfg.Cage, mem: l.mem}
@@ -152,6 +164,7 @@ type object struct {
 	bias   uint32
 	serial int
 
+	needed  []string  // DT_NEEDED, and the C library if nothing else brings it in
 	parent  *object   // the object that first needed it
 	deps    []*object // DT_NEEDED, in order; for the program, after the preloaded ones
 	closure []*object // itself and everything it needs, breadth first
@@ -179,6 +192,7 @@ type object struct {
 	ready    chan struct{} // closed when the constructors are done
 	fini     bool          // destructors are done or under way
 	resolved []binding     // by symbol index, while relocating
+	moody    bool          // its relocations can't be known to come out the same again
 
 	symbols     *loader.SymbolTable // for Symbolize alone
 	symbolsRead bool
@@ -236,7 +250,7 @@ func (l *Linker) LoadProgram(name string, f File, size int64) (*Program, error) 
 	if l.main != nil {
 		return nil, errors.New("ld: a program is loaded already")
 	}
-	file, err := loader.ReadELF(f, size, name)
+	file, err := read(f, size, name)
 	if err != nil {
 		return nil, err
 	}
@@ -279,7 +293,7 @@ func (l *Linker) LoadLibrary(name string, f File, size int64) (*Program, error) 
 	if l.main != nil {
 		return nil, errors.New("ld: a program is loaded already")
 	}
-	file, err := loader.ReadELF(f, size, name)
+	file, err := read(f, size, name)
 	if err != nil {
 		return nil, err
 	}
@@ -292,11 +306,11 @@ func (l *Linker) LoadLibrary(name string, f File, size int64) (*Program, error) 
 	if err := l.checkForeign(file); err != nil {
 		return nil, err
 	}
-	if file.Dynamic.SoName != LibC && !slices.Contains(file.Dynamic.Needed, LibC) {
-		file.Dynamic.Needed = append(file.Dynamic.Needed, LibC)
-	}
 	g := l.newGraph()
 	main := g.add(name, name, identity(f), file, nil)
+	if file.Dynamic.SoName != LibC && !slices.Contains(main.needed, LibC) {
+		main.needed = append(slices.Clip(main.needed), LibC)
+	}
 	l.main = main
 	err = l.loadInitial(g, main)
 	libc := g.byName(LibC)

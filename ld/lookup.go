@@ -266,6 +266,7 @@ func (l *Linker) resolveSlow(b *binding, o *object, i uint32, c class, work *int
 	}
 	if b.symbol.Bind() == loader.BindUnique {
 		// One definition for the whole domain, whatever the scopes say.
+		o.moody = true
 		l.uniqueMu.Lock()
 		if first, ok := l.unique[name]; ok && first.object.state < stateClosing {
 			*b = first

@@ -277,6 +277,7 @@ func (l *Linker) copyRelocation(o *object, t *targets, r *loader.Rela, work *int
 	sym, _ := o.dyn.Symbol(r.Symbol)
 	n := min(sym.Size, b.symbol.Size)
 	if sym.Size != b.symbol.Size {
+		o.moody = true // the warning is given each time
 		l.warn("%s: %s has %d bytes here and %d in %s: consider re-linking", o, o.dyn.Name(sym), sym.Size, b.symbol.Size, b.object)
 	}
 	if b.symbol.Type() == loader.SymTLS || b.symbol.Section == loader.ShnAbs {

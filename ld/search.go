@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/halite-run/halite/loader"
 )
@@ -222,11 +225,29 @@ func (g *graph) open(name string) (*candidate, error) {
 	if o := g.byFile(name, id); o != nil {
 		return &candidate{object: o, path: name, id: id}, nil
 	}
-	file, err := loader.ReadELF(f, size, name)
+	file, err := read(f, size, name)
 	if err != nil {
 		return nil, err
 	}
 	return &candidate{file: file, path: name, id: id}, nil
+}
+
+// read reads a file, or recalls it if it can be known to be the same as before.
+func read(f File, size int64, name string) (*loader.File, error) {
+	revision := func() (loader.Revision, bool) { return loader.Revision{}, false }
+	switch f := f.(type) {
+	case Revisioner:
+		revision = f.Revision
+	case *os.File:
+		revision = func() (loader.Revision, bool) {
+			var st unix.Stat_t
+			if unix.Fstat(int(f.Fd()), &st) != nil {
+				return loader.Revision{}, false
+			}
+			return loader.RevisionOf(&st)
+		}
+	}
+	return loader.ReadShared(revision, f, size, name)
 }
 
 // openError is what Config.Open said, recognisable as errOpen.

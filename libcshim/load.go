@@ -12,6 +12,7 @@ import (
 	"github.com/halite-run/halite/internal/engine"
 	"github.com/halite-run/halite/ld"
 	"github.com/halite-run/halite/libcshim/namespace"
+	"github.com/halite-run/halite/loader"
 	"github.com/halite-run/halite/runtime"
 )
 
@@ -61,6 +62,16 @@ func (g *guestFile) Identity() any {
 		return g.path
 	}
 	return [2]uint64{st.Dev, st.Ino}
+}
+
+// Revision lets the linker recognise a file that it has read before, in this domain or
+// another. What others than the kernel serve can't be known to be the same.
+func (g *guestFile) Revision() (loader.Revision, bool) {
+	st, ok := namespace.HostStat(g.File)
+	if !ok {
+		return loader.Revision{}, false
+	}
+	return loader.RevisionOf(&st)
 }
 
 // openLibrary is how the dynamic linker opens files.

@@ -1,6 +1,12 @@
 package loader
 
-import "strings"
+import (
+	"cmp"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+)
 
 // Dynamic is a parsed dynamic section with the tables that it points to. All
 // tables are the reader's own copies: what a guest does to its memory later
@@ -37,6 +43,8 @@ type Dynamic struct {
 	sysv         sysvHash
 	symbols      int // symbols that the hash tables know of
 	file         *File
+	sorting      sync.Once
+	sorted       []uint32 // see byValue
 }
 
 // RelaTable is a table of relocations with addend.
@@ -456,23 +464,38 @@ func (d *Dynamic) named(s *Symbol, name string) bool {
 // any type, when typ is SymNone) the one with the highest value not above it,
 // unless the address is beyond the symbol's size.
 func (d *Dynamic) Nearest(addr uint32, typ uint8) (index uint32, best Symbol, ok bool) {
-	for i := range d.symbols {
-		s, in := d.Symbol(uint32(i))
-		if !in {
-			break
-		}
-		if s.Section == ShnUndef || s.Section == ShnAbs || s.Value > uint64(addr) || ok && s.Value <= best.Value {
+	list := d.byValue()
+	n := sort.Search(len(list), func(i int) bool { return d.valueOf(list[i]) > uint64(addr) })
+	for _, i := range slices.Backward(list[:n]) {
+		s, _ := d.Symbol(i)
+		if typ != SymNone && s.Type() != typ || s.Size != 0 && uint64(addr)-s.Value >= s.Size {
 			continue
 		}
-		if t := s.Type(); t == SymTLS || typ != SymNone && t != typ || s.Bind() == BindLocal {
-			continue
-		}
-		if s.Size != 0 && uint64(addr)-s.Value >= s.Size {
-			continue
-		}
-		if uint64(s.NameOffset) < uint64(len(d.strtab)) && d.strtab[s.NameOffset] != 0 {
-			index, best, ok = uint32(i), s, true
-		}
+		return i, s, true
 	}
-	return index, best, ok
+	return 0, Symbol{}, false
 }
+
+// byValue lists the symbols that Nearest may return, by ascending value, of equal ones the
+// first last.
+func (d *Dynamic) byValue() []uint32 {
+	d.sorting.Do(func() {
+		for i := range uint32(d.symbols) {
+			s, in := d.Symbol(i)
+			if !in {
+				break
+			}
+			if s.Section != ShnUndef && s.Section != ShnAbs && s.Type() != SymTLS && s.Bind() != BindLocal &&
+				uint64(s.NameOffset) < uint64(len(d.strtab)) && d.strtab[s.NameOffset] != 0 {
+				d.sorted = append(d.sorted, i)
+			}
+		}
+		slices.SortFunc(d.sorted, func(i, j uint32) int {
+			return cmp.Or(cmp.Compare(d.valueOf(i), d.valueOf(j)), cmp.Compare(j, i))
+		})
+	})
+	return d.sorted
+}
+
+// valueOf is the value of a symbol that exists.
+func (d *Dynamic) valueOf(i uint32) uint64 { return le.Uint64(d.symtab[uint64(i)*symbolSize+8:]) }

@@ -2,11 +2,14 @@ package loader
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"sync"
+	"sync/atomic"
 )
 
 var le = binary.LittleEndian
@@ -42,6 +45,52 @@ type File struct {
 	// HaliteABI is the version in the note .note.halite, 0 without that note.
 	HaliteABI uint32
 	BuildID   []byte
+
+	serial uint64    // see Serial
+	shared bool      // ReadShared may return it again
+	once   sync.Once // for identify
+	code   []pages   // of the executable segments, in order
+	print  fingerprint
+}
+
+// Serial is a number that no other file of this process has.
+func (f *File) Serial() uint64 { return f.serial }
+
+// Shared tells whether ReadShared may return the file again.
+func (f *File) Shared() bool { return f.shared }
+
+// serials counts the files that were read.
+var serials atomic.Uint64
+
+// pages is the code of one segment with its padding. Nobody changes the bytes: they
+// are the file's.
+type pages struct {
+	bytes []byte
+	sum   [sha256.Size]byte
+}
+
+// fingerprint identifies the layout of a file and its code.
+type fingerprint [sha256.Size]byte
+
+// identify hashes the code and the layout.
+func (f *File) identify() {
+	f.once.Do(func() {
+		h := sha256.New()
+		for i := range f.Segments {
+			s := &f.Segments[i]
+			var b [16]byte
+			le.PutUint32(b[:], uint32(s.Flags))
+			le.PutUint32(b[4:], s.Addr)
+			le.PutUint32(b[8:], s.MemSize)
+			h.Write(b[:])
+			if s.Flags&FlagExec != 0 {
+				t := pages{bytes: s.pages, sum: hashText(s.pages)}
+				f.code = append(f.code, t)
+				h.Write(t.sum[:])
+			}
+		}
+		f.print = fingerprint(h.Sum(nil))
+	})
 }
 
 // Segment is one PT_LOAD.
@@ -257,7 +306,7 @@ func (in *reader) file(h *header) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &File{Name: in.name, Type: h.typ, PhdrNum: h.phnum, Phdrs: table}
+	f := &File{Name: in.name, serial: serials.Add(1), Type: h.typ, PhdrNum: h.phnum, Phdrs: table}
 	var (
 		seen    [4]bool // PT_DYNAMIC, PT_INTERP, PT_TLS, PT_GNU_RELRO
 		dynamic *phdr
@@ -644,10 +693,15 @@ func (f *File) tail(addr uint64) ([]byte, bool) {
 }
 
 // ReleaseContents gives up the contents of executable and writable segments,
-// which nobody needs once the file is loaded. The dynamic tables stay.
+// which nobody needs once the file is loaded. The dynamic tables stay. A file that
+// ReadShared may return again keeps all.
 //
-// Preconditions: nobody else uses the file.
+// Preconditions: nobody else uses the file, unless it is such a one.
 func (f *File) ReleaseContents() {
+	if f.shared {
+		return
+	}
+	f.code = nil
 	for i := range f.Segments {
 		if s := &f.Segments[i]; s.passing() {
 			s.data, s.pages = nil, nil

@@ -1,9 +1,9 @@
 package loader
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/halite-run/halite/internal/cage"
 	"github.com/halite-run/halite/internal/safemem"
@@ -25,10 +25,10 @@ const Anywhere = 0
 
 // Image is a file that has a place in a cage.
 //
-// It passes through stages. Stage copies what will be loaded into the host's
-// memory. Place reserves addresses: nothing is visible to the guest yet, and the
-// contents of the writable segments can be changed through Data, which is how a
-// linker relocates them. CheckText validates the code. Commit puts the data into place and sets the access rights. InstallText
+// It passes through stages. After Stage it is in the host's memory alone. Place reserves
+// addresses: nothing is visible to the guest yet, and the contents of the writable
+// segments can be changed through Data, which is how a linker relocates them; or Use says
+// that they are as another image's were. CheckText validates the code. Commit puts the data into place and sets the access rights. InstallText
 // puts the code there; it comes last, because code that the threads of a running
 // guest can see can no longer be taken away without a trace. An error at any
 // stage is followed by Discard.
@@ -40,12 +40,13 @@ type Image struct {
 	cage    *cage.Cage
 	lo      uint32 // first offset of the reservation
 	size    uint64
-	staged  [][]byte      // contents of the writable segments, by number in File.Segments
+	staged  [][]byte      // contents of the writable segments that change, by number in File.Segments
 	checked []*cachedText // code that passed, to be given back to the cache
 	texts   []uint32      // offsets of installed code
 	code    []pages       // of the executable segments, in order
-	print   fingerprint
-	again   bool // the code stands where the same code once ran
+	again   bool          // the code stands where the same code once ran
+	linked  *Linked       // what the data is, if that is known already
+	patches []patch
 }
 
 // Map loads a file in one go. at is the load bias of a position-independent
@@ -68,38 +69,9 @@ func (l *Loader) Map(c *cage.Cage, f *File, at uint32) (*Image, error) {
 
 // Stage makes an image of a file, which has no place yet.
 func (l *Loader) Stage(c *cage.Cage, f *File) *Image {
-	m := &Image{File: f, loader: l, cage: c, staged: make([][]byte, len(f.Segments))}
-	h := sha256.New()
-	for i := range f.Segments {
-		s := &f.Segments[i]
-		var b [16]byte
-		le.PutUint32(b[:], uint32(s.Flags))
-		le.PutUint32(b[4:], s.Addr)
-		le.PutUint32(b[8:], s.MemSize)
-		h.Write(b[:])
-		switch {
-		case s.Flags&FlagWrite != 0:
-			m.staged[i] = largeBuffer(len(s.data))
-			copy(m.staged[i], s.data)
-		case s.Flags&FlagExec != 0:
-			t := pages{bytes: s.pages, sum: hashText(s.pages)}
-			m.code = append(m.code, t)
-			h.Write(t.sum[:])
-		}
-	}
-	m.print = fingerprint(h.Sum(nil))
-	return m
+	f.identify()
+	return &Image{File: f, loader: l, cage: c, staged: make([][]byte, len(f.Segments)), code: slices.Clone(f.code)}
 }
-
-// pages is the code of one segment with its padding. Nobody changes the bytes: they
-// are the file's.
-type pages struct {
-	bytes []byte
-	sum   [sha256.Size]byte
-}
-
-// fingerprint identifies the layout of a file and its code.
-type fingerprint [sha256.Size]byte
 
 // Place reserves a place for the image.
 func (m *Image) Place(at uint32) error {
@@ -190,7 +162,7 @@ func (r *Retired) Extent() (lo uint32, size uint64) { return r.lo, r.size }
 // Preconditions: r is used once.
 func (m *Image) PlaceAgain(r *Retired) (ok bool) {
 	lo, size := m.File.Extent()
-	if m.File.Type != TypeShared || size != r.size || m.print != r.print {
+	if m.File.Type != TypeShared || size != r.size || m.File.print != r.print {
 		return false
 	}
 	m.lo, m.size, m.Bias, m.again = r.lo, size, r.lo-lo, true
@@ -244,6 +216,10 @@ func (m *Image) Data(addr, n uint64) (b []byte, ok bool) {
 		if s.Flags&FlagWrite == 0 || n > s.End()-addr {
 			return nil, false
 		}
+		if m.staged[i] == nil {
+			m.staged[i] = largeBuffer(len(s.data))
+			copy(m.staged[i], s.data)
+		}
 		at := addr - uint64(s.Addr)
 		if have := uint64(len(m.staged[i])); at+n > have {
 			if at+n-min(uint64(s.FileSize), at+n) > maxStagedTail {
@@ -256,9 +232,33 @@ func (m *Image) Data(addr, n uint64) (b []byte, ok bool) {
 	return nil, false
 }
 
-// Staged returns the contents of segment i while they can be changed, nil for
-// segments that nobody may write. Data may replace the slice by a longer one.
+// Staged returns the contents of segment i after Data has returned some of them. Data
+// may replace the slice by a longer one.
 func (m *Image) Staged(i int) []byte { return m.staged[i] }
+
+// RecallText is CheckText for code that this process has found safe before, for the same
+// place. If it is false, there is something to be checked.
+func (m *Image) RecallText() bool {
+	if m.File.Entry%BundleSize != 0 {
+		return false
+	}
+	n := 0
+	for i := range m.File.Segments {
+		s := &m.File.Segments[i]
+		if s.Flags&FlagExec == 0 {
+			continue
+		}
+		t := texts.get(m.loader.textKey(&m.code[n], pageDown(s.Addr)+m.Bias))
+		if t == nil {
+			m.releaseChecked()
+			return false
+		}
+		m.checked = append(m.checked, t)
+		n++
+	}
+	m.code = nil
+	return true
+}
 
 // CheckText validates the code for its place.
 func (m *Image) CheckText() error {
@@ -317,49 +317,75 @@ func (m *Image) Commit(relro bool) error {
 		if s.Flags&FlagExec != 0 || s.MemSize == 0 {
 			continue
 		}
-		if err := m.commit(mem, i, s, relro); err != nil {
+		commit := m.commit
+		if m.linked != nil {
+			commit = m.commitLinked
+		}
+		if err := commit(mem, i, relro); err != nil {
 			return fmt.Errorf("%s: segment %d: %w", m.File.Name, s.Index, err)
 		}
 	}
-	m.staged = nil
+	m.staged, m.linked, m.patches = nil, nil, nil
 	return nil
 }
 
-func (m *Image) commit(mem safemem.Memory, i int, s *Segment, relro bool) error {
+func (m *Image) commit(mem safemem.Memory, i int, relro bool) error {
+	s := &m.File.Segments[i]
 	start := pageDown(s.Addr)
 	n := pageUp(s.End()) - uint64(start)
 	at := start + m.Bias
 	if _, err := m.cage.Map(at, n, cage.ProtRead|cage.ProtWrite, cage.Fixed); err != nil {
 		return err
 	}
-	data := m.staged[i]
-	if s.Flags&FlagWrite == 0 {
-		data = s.data
-	}
-	if err := mem.Write(s.Addr+m.Bias, data); err != nil {
+	if err := mem.Write(s.Addr+m.Bias, m.contents(i)); err != nil {
 		return err
 	}
 	if s.Flags&FlagWrite == 0 {
-		prot := cage.ProtRead
-		if s.Flags&FlagRead == 0 {
-			prot = cage.ProtNone
-		}
-		return m.cage.Protect(at, n, prot)
+		return m.cage.Protect(at, n, s.prot())
 	}
-	if r := m.File.Relro; relro && r.Size != 0 && r.Addr >= s.Addr && uint64(r.Addr) < s.End() {
-		// Whole pages only: what shares a page with other data stays writable.
-		lo, hi := pageUp(uint64(r.Addr)), r.End()&^(PageSize-1)
-		if r.Addr == s.Addr {
-			lo = uint64(start)
-		}
-		if r.End() >= s.End() {
-			hi = pageUp(s.End())
-		}
-		if hi > lo {
-			return m.cage.Protect(uint32(lo)+m.Bias, hi-lo, cage.ProtRead)
-		}
+	if r, ok := m.File.relro(s); ok && relro {
+		return m.cage.Protect(r.Addr+m.Bias, uint64(r.Size), cage.ProtRead)
 	}
 	return nil
+}
+
+// contents of a data segment as they will be.
+func (m *Image) contents(i int) []byte {
+	if m.staged[i] != nil {
+		return m.staged[i]
+	}
+	return m.File.Segments[i].data
+}
+
+// prot is what the guest may do with a data segment.
+func (s *Segment) prot() cage.Prot {
+	switch {
+	case s.Flags&FlagWrite != 0:
+		return cage.ProtRead | cage.ProtWrite
+	case s.Flags&FlagRead != 0:
+		return cage.ProtRead
+	}
+	return cage.ProtNone
+}
+
+// relro is the part of a writable segment that becomes read-only: whole pages, since what
+// shares a page with other data stays writable.
+func (f *File) relro(s *Segment) (Range, bool) {
+	r := f.Relro
+	if r.Size == 0 || r.Addr < s.Addr || uint64(r.Addr) >= s.End() {
+		return Range{}, false
+	}
+	lo, hi := pageUp(uint64(r.Addr)), r.End()&^(PageSize-1)
+	if r.Addr == s.Addr {
+		lo = uint64(pageDown(s.Addr))
+	}
+	if r.End() >= s.End() {
+		hi = pageUp(s.End())
+	}
+	if hi <= lo {
+		return Range{}, false
+	}
+	return Range{uint32(lo), uint32(hi - lo)}, true
 }
 
 // Discard takes an image that failed out of the cage again. Its addresses are
@@ -381,12 +407,25 @@ func (m *Image) Discard() (place *Retired, err error) {
 // reserved too, so that the same file can be put there again; place is nil when
 // that was not possible.
 func (m *Image) Unload() (place *Retired, err error) {
+	texts := m.texts
+	m.texts, m.staged, m.linked = nil, nil, nil
+	holes, code := m.ranges()
+	if err := m.cage.Retire(m.lo, m.size, texts); err == nil {
+		return &Retired{m.cage, m.lo, m.size, m.File.print, holes, code}, nil
+	}
+	// The guest has put other code where data was, or the kernel refuses: piece by piece.
 	var errs []error
-	for _, at := range m.texts {
+	for _, at := range texts {
 		errs = append(errs, m.cage.UnmapText(at))
 	}
-	m.texts, m.staged = nil, nil
-	var holes, code []Range
+	for _, r := range holes {
+		errs = append(errs, m.cage.Unmap(r.Addr, uint64(r.Size)))
+	}
+	return nil, errors.Join(errs...)
+}
+
+// ranges lists where the image has code, and what is around it.
+func (m *Image) ranges() (holes, code []Range) {
 	next := m.lo
 	hole := func(end uint64) {
 		if n := end - uint64(next); n > 0 {
@@ -395,28 +434,12 @@ func (m *Image) Unload() (place *Retired, err error) {
 	}
 	for i := range m.File.Segments {
 		if s := &m.File.Segments[i]; s.Flags&FlagExec != 0 {
-			hole(uint64(pageDown(s.Addr) + m.Bias))
-			next = uint32(pageUp(s.End())) + m.Bias
 			start := pageDown(s.Addr) + m.Bias
+			hole(uint64(start))
+			next = uint32(pageUp(s.End())) + m.Bias
 			code = append(code, Range{start, next - start})
 		}
 	}
 	hole(uint64(m.lo) + m.size)
-	reserved := 0
-	for _, r := range holes {
-		errs = append(errs, m.cage.Unmap(r.Addr, uint64(r.Size)))
-		// Another thread of the guest may be faster and take the range: then
-		// this place is lost, nothing else.
-		if m.cage.ReserveAt(r.Addr, uint64(r.Size)) != nil {
-			break
-		}
-		reserved++
-	}
-	if reserved < len(holes) {
-		for _, r := range holes[:reserved] {
-			errs = append(errs, m.cage.Unmap(r.Addr, uint64(r.Size)))
-		}
-		return nil, errors.Join(errs...)
-	}
-	return &Retired{m.cage, m.lo, m.size, m.print, holes, code}, errors.Join(errs...)
+	return holes, code
 }

@@ -85,11 +85,7 @@ func hashText(pages []byte) (sum [sha256.Size]byte) {
 // the engine's thread pointer and validated as it will stand there, or it comes
 // to nothing. The caller gives the text back with texts.done.
 func (l *Loader) checkText(name string, code *pages, at uint32) (text *cachedText, errs []*validator.Error, more bool, err error) {
-	disp := l.ThreadPointer
-	if disp == 0 {
-		disp = validator.DefaultThreadPointer
-	}
-	key := textKey{code.sum, validator.Halite, at, disp, validator.HostFeatures()}
+	key := l.textKey(code, at)
 	if text = texts.get(key); text != nil {
 		return text, nil, false, nil
 	}
@@ -112,6 +108,14 @@ func (l *Loader) checkText(name string, code *pages, at uint32) (text *cachedTex
 		return nil, nil, false, err
 	}
 	return texts.put(key, sealed), nil, false, nil
+}
+
+func (l *Loader) textKey(code *pages, at uint32) textKey {
+	disp := l.ThreadPointer
+	if disp == 0 {
+		disp = validator.DefaultThreadPointer
+	}
+	return textKey{code.sum, validator.Halite, at, disp, validator.HostFeatures()}
 }
 
 // recall tells whether the code is known to be safe from another process, and

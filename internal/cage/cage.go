@@ -3,6 +3,7 @@ package cage
 import (
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -705,6 +706,66 @@ func (c *Cage) UnmapText(off uint32) error {
 		return fmt.Errorf("cage: unmap text at 0x%x: %w", off, err)
 	}
 	e.kind, e.prot = KindRetired, ProtNone
+	return nil
+}
+
+// Retire is UnmapText for all texts in a range, and leaves the rest of the range
+// reserved. The texts are those at the offsets; other code there is ErrText, and nothing
+// is changed, except for what is retired already.
+func (c *Cage) Retire(off uint32, n uint64, texts []uint32) error {
+	start, end, err := span(off, n)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return ErrInvalid
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return ErrClosed
+	}
+	over := c.maps.overlapping(start, end)
+	var code intervals
+	for _, e := range over {
+		switch {
+		case !e.kind.code():
+			continue
+		case e.start < start || e.end > end, e.kind != KindRetired && (e.kind != KindText || !slices.Contains(texts, uint32(e.start))):
+			return ErrText
+		}
+		code = append(code, e)
+	}
+	undo, err := c.room(len(code) + 3) // what is cut at both ends, and a hole beside each code
+	if err != nil {
+		return err
+	}
+	if _, err := mmap(c.base+uintptr(start), end-start, 0, anonymous|syscall.MAP_FIXED, -1, 0); err != nil {
+		// If the kernel has taken the old pages away already, the range must not stay free for
+		// the host. The map is as before: what is gone faults, and is no place for other code.
+		_, _ = mmap(c.base+uintptr(start), end-start, 0, anonymous|unix.MAP_FIXED_NOREPLACE, -1, 0)
+		undo()
+		return fmt.Errorf("cage: retire 0x%x bytes at 0x%x: %w", end-start, start, err)
+	}
+	c.memory -= c.maps.charged(start, end)
+	c.maps.remove(start, end)
+	next := start
+	reserve := func(to uint64) {
+		if to > next {
+			c.maps.insert(interval{start: next, end: to, kind: KindReserved})
+		}
+	}
+	for _, e := range code {
+		reserve(e.start)
+		e.kind, e.prot = KindRetired, ProtNone
+		c.maps.insert(e)
+		if e.charged {
+			c.memory += e.len()
+		}
+		next = e.end
+	}
+	reserve(end)
+	c.count()
 	return nil
 }
 

@@ -64,14 +64,11 @@ func (c *Cage) Snapshot() (*Snapshot, error) {
 	case len(c.maps) == 0 || c.maps[0].kind != KindTrampolines:
 		return nil, ErrInvalid
 	}
-	fd, err := unix.MemfdCreate("halite-snapshot", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_NOEXEC_SEAL)
-	if err == unix.EINVAL { // kernels before 6.3
-		fd, err = unix.MemfdCreate("halite-snapshot", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
-	}
+	f, err := newMemfd("halite-snapshot", unix.MFD_NOEXEC_SEAL)
 	if err != nil {
-		return nil, fmt.Errorf("cage: memfd for a snapshot: %w", err)
+		return nil, fmt.Errorf("cage: snapshot: %w", err)
 	}
-	s := &Snapshot{guard: c.guard, file: os.NewFile(uintptr(fd), "halite-snapshot"), bytes: imageStart}
+	s := &Snapshot{guard: c.guard, file: f, bytes: imageStart}
 	s.refs.Store(1)
 	for _, d := range dynamic {
 		if err := s.addCode(d); err != nil {
@@ -148,9 +145,8 @@ func (s *Snapshot) fill(c *Cage) error {
 			s.total += e.len()
 		}
 	}
-	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
-	if _, err := unix.FcntlInt(s.file.Fd(), unix.F_ADD_SEALS, seals); err != nil {
-		return fmt.Errorf("cage: seal a snapshot: %w", err)
+	if err := seal(s.file); err != nil {
+		return fmt.Errorf("cage: snapshot: %w", err)
 	}
 	return nil
 }

@@ -34,14 +34,10 @@ func NewText(name string, code []byte, at uint32) (*Text, error) {
 	if len(code) == 0 || at%PageSize != 0 || uint64(len(code)) > Size {
 		return nil, ErrInvalid
 	}
-	fd, err := unix.MemfdCreate("halite-text", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_EXEC)
-	if err == unix.EINVAL { // kernels before 6.3 do not know MFD_EXEC, and need it not
-		fd, err = unix.MemfdCreate("halite-text", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
-	}
+	f, err := newMemfd("halite-text", unix.MFD_EXEC)
 	if err != nil {
-		return nil, fmt.Errorf("cage: memfd for %s: %w", name, err)
+		return nil, fmt.Errorf("cage: text of %s: %w", name, err)
 	}
-	f := os.NewFile(uintptr(fd), "halite-text")
 	t := &Text{file: f, at: at, name: name, size: roundUp(uint64(len(code)))}
 	t.refs.Store(1)
 	if err := t.fill(code); err != nil {
@@ -60,11 +56,7 @@ func (t *Text) fill(code []byte) error {
 			return err
 		}
 	}
-	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
-	if _, err := unix.FcntlInt(t.file.Fd(), unix.F_ADD_SEALS, seals); err != nil {
-		return fmt.Errorf("seal: %w", err)
-	}
-	return nil
+	return seal(t.file)
 }
 
 // Len returns the bytes that the text takes up, a multiple of the page size.

@@ -589,6 +589,13 @@ type hostFile struct {
 	f  *os.File // owns fd once it is set
 }
 
+// HostStat is what the kernel says of a file that Namespace.Open returned; ok is false if
+// it is no file of a directory of the host.
+func HostStat(f File) (st unix.Stat_t, ok bool) {
+	h, ok := Unwrap(f).(*hostFile)
+	return st, ok && unix.Fstat(h.fd, &st) == nil
+}
+
 // HostFile gives the file for mapping.
 func (h *hostFile) HostFile() *os.File {
 	h.mu.Lock()

@@ -1,0 +1,143 @@
+package loader
+
+import (
+	"container/list"
+	"io"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Revision tells one state of one file of the host from all others. It must come from the
+// kernel: whoever could make one up would have his file taken for another.
+type Revision struct {
+	Dev, Ino     uint64
+	Size         int64
+	Mtime, Ctime unix.Timespec
+}
+
+// settled is how old a change has to be before the times of a file say that there was no
+// other since: the clock of file systems has steps, up to two seconds.
+const settled = 2 * time.Second
+
+// RevisionOf is that of a regular file that did not change of late; ok is false for others.
+func RevisionOf(st *unix.Stat_t) (v Revision, ok bool) {
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return Revision{}, false
+	}
+	before := time.Now().Add(-settled)
+	if time.Unix(st.Mtim.Unix()).After(before) || time.Unix(st.Ctim.Unix()).After(before) {
+		return Revision{}, false
+	}
+	return Revision{st.Dev, st.Ino, st.Size, st.Mtim, st.Ctim}, true
+}
+
+// ReadShared is ReadELF for a file that others may have read: who reads the same revision
+// of it a second time, and from then on, gets the same File, whose contents stay in
+// memory. revision is asked before and after reading.
+func ReadShared(revision func() (Revision, bool), r io.ReaderAt, size int64, name string) (*File, error) {
+	v, ok := revision()
+	if !ok || v.Size != size {
+		return ReadELF(r, size, name)
+	}
+	key := fileKey{v, name}
+	f, seen := files.get(key)
+	if f != nil {
+		return f, nil
+	}
+	f, err := ReadELF(r, size, name)
+	if err != nil || !seen {
+		return f, err
+	}
+	if again, ok := revision(); ok && again == v {
+		f = files.put(key, f)
+	}
+	return f, nil
+}
+
+// files remembers files, for all cages of the process. What is read once is not kept: a
+// process that runs one program needs its memory for other things.
+var files = fileCache{entries: map[fileKey]*cachedFile{}}
+
+const (
+	maxCachedFiles     = 512
+	maxCachedFileBytes = 64 << 20
+)
+
+type fileKey struct {
+	revision Revision
+	name     string // which errors tell
+}
+
+type fileCache struct {
+	mu      sync.Mutex
+	entries map[fileKey]*cachedFile
+	recent  list.List // of *cachedFile, most recently used first
+	bytes   uint64
+}
+
+type cachedFile struct {
+	key   fileKey
+	file  *File // nil: read once
+	where *list.Element
+}
+
+// get returns a file, or nil and whether it was asked for before.
+func (c *fileCache) get(key fileKey) (f *File, seen bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.entries[key]
+	if e == nil {
+		c.add(&cachedFile{key: key})
+		return nil, false
+	}
+	c.recent.MoveToFront(e.where)
+	return e.file, true
+}
+
+// put keeps a file and returns the one to use: somebody else may have been faster.
+func (c *fileCache) put(key fileKey, f *File) *File {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.entries[key]; e != nil && e.file != nil {
+		return e.file
+	} else if e != nil {
+		c.drop(e)
+	}
+	if f.LoadedBytes() > maxCachedFileBytes/4 {
+		return f
+	}
+	f.shared = true
+	c.add(&cachedFile{key: key, file: f})
+	return f
+}
+
+func (c *fileCache) add(e *cachedFile) {
+	e.where = c.recent.PushFront(e)
+	c.entries[e.key] = e
+	if e.file != nil {
+		c.bytes += e.file.LoadedBytes()
+	}
+	for c.recent.Len() > maxCachedFiles || c.bytes > maxCachedFileBytes {
+		c.drop(c.recent.Back().Value.(*cachedFile))
+	}
+}
+
+func (c *fileCache) drop(e *cachedFile) {
+	c.recent.Remove(e.where)
+	delete(c.entries, e.key)
+	if e.file != nil {
+		c.bytes -= e.file.LoadedBytes()
+	}
+}
+
+// FlushFiles forgets all files. Those that are in use stay as they are.
+func FlushFiles() {
+	c := &files
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.recent.Len() > 0 {
+		c.drop(c.recent.Back().Value.(*cachedFile))
+	}
+}
