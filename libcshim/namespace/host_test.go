@@ -247,3 +247,41 @@ func TestFromFS(t *testing.T) {
 	wantErr(t, "write", write(t, n, "/zip/new", "x"), unix.EROFS)
 	wantErr(t, "write over", write(t, n, "/zip/dir/f1.txt", "x"), unix.EROFS)
 }
+
+// The kernel's word on a file is given for files of the host alone: what others serve could
+// have any numbers, those of a library that another domain loads among them.
+func TestHostStat(t *testing.T) {
+	dir := tree(t, map[string]string{"f": "x"})
+	n := hosted(t, "/host", dir, MountOptions{})
+	mountAt(t, n, "/io", FromFS(os.DirFS(dir), Identity{}), MountOptions{})
+	memory := NewMemory(MemoryConfig{})
+	mountAt(t, n, "/memory", memory, MountOptions{})
+	if err := write(t, n, "/memory/f", "x"); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/host", "/io", "/memory"} {
+		f, _, err := n.Open("/", path+"/f", unix.O_RDONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		var want unix.Stat_t
+		if err := unix.Stat(dir+"/f", &want); err != nil {
+			t.Fatal(err)
+		}
+		switch st, ok := HostStat(f); {
+		case ok != (path == "/host"):
+			t.Errorf("%s: %v", path, ok)
+		case ok && (st.Ino != want.Ino || st.Dev != want.Dev || st.Ctim != want.Ctim):
+			t.Errorf("%+v, want %+v", st, want)
+		}
+	}
+	d, _, err := n.Open("/", "/host", unix.O_RDONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if st, ok := HostStat(d); ok && st.Mode&unix.S_IFMT == unix.S_IFREG {
+		t.Error("a directory is a regular file")
+	}
+}
