@@ -15,6 +15,8 @@ import (
 	"github.com/halite-run/halite"
 	"github.com/halite-run/halite/dyncode"
 	"github.com/halite-run/halite/internal/cage"
+	"github.com/halite-run/halite/ld"
+	"github.com/halite-run/halite/loader"
 )
 
 // newTemplate is of the test library, which has counted to 9, counted to 2 in its thread
@@ -586,6 +588,8 @@ func TestTemplateCallbacks(t *testing.T) {
 
 // resources counts goroutines, descriptors and mappings.
 func resources() [3]int {
+	loader.FlushFiles() // what is kept for the next time is no leak
+	ld.FlushLinks()
 	fds, _ := os.ReadDir("/proc/self/fd")
 	maps, _ := os.ReadFile("/proc/self/maps")
 	return [3]int{runtime.NumGoroutine(), len(fds), bytes.Count(maps, []byte("\n"))}

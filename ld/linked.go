@@ -44,31 +44,40 @@ type linkCache struct {
 	bytes   uint64
 }
 
+// get returns what is remembered, with a reference to the image, or nil.
 func (c *linkCache) get(key linkKey) *link {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	x := c.entries[key]
 	if x != nil {
 		c.recent.MoveToFront(x.where)
+		x.image.Retain()
 	}
 	return x
 }
 
+// put takes over the reference to the image.
 func (c *linkCache) put(x *link) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.entries[x.key] != nil {
+		x.image.Release()
 		return
 	}
 	x.where = c.recent.PushFront(x)
 	c.entries[x.key] = x
 	c.bytes += x.image.Size()
 	for c.recent.Len() > maxLinks || c.bytes > maxLinkBytes {
-		last := c.recent.Back().Value.(*link)
-		c.recent.Remove(last.where)
-		delete(c.entries, last.key)
-		c.bytes -= last.image.Size()
+		c.drop(c.recent.Back().Value.(*link))
 	}
+}
+
+// drop forgets one. Called locked.
+func (c *linkCache) drop(x *link) {
+	c.recent.Remove(x.where)
+	delete(c.entries, x.key)
+	c.bytes -= x.image.Size()
+	x.image.Release()
 }
 
 // reach is where relocations of an object may find something outside of it.
@@ -137,11 +146,16 @@ func (l *Linker) recallLinks(added []*object) bool {
 	if keys == nil {
 		return false
 	}
-	list := make([]*link, len(added))
-	for i := range added {
-		if list[i] = links.get(keys[i]); list[i] == nil {
+	list := make([]*link, 0, len(added))
+	for _, k := range keys {
+		x := links.get(k)
+		if x == nil {
+			for _, x := range list {
+				x.image.Release()
+			}
 			return false
 		}
+		list = append(list, x)
 	}
 	for i, o := range added {
 		o.image.Use(list[i].image)
@@ -201,7 +215,7 @@ func FlushLinks() {
 	c := &links
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	clear(c.entries)
-	c.recent.Init()
-	c.bytes = 0
+	for c.recent.Len() > 0 {
+		c.drop(c.recent.Back().Value.(*link))
+	}
 }

@@ -157,9 +157,11 @@ func pointsTo(t *testing.T, l *Linker, h, of uint32, symbol string) {
 func remembered(l *Linker, list ...*object) bool {
 	keys := l.linkKeys(list)
 	for _, k := range keys {
-		if links.get(k) == nil {
+		x := links.get(k)
+		if x == nil {
 			return false
 		}
+		x.image.Release()
 	}
 	return keys != nil
 }
@@ -257,6 +259,40 @@ func TestLinksUsed(t *testing.T) {
 	links.entries[key].image = doctored
 	h = mustOpen(t, l, "a.so", 0)
 	pointsTo(t, l, h, HandleDefault, "y")
+	mustClose(t, l, h)
+	// Nothing but the cache holds a descriptor for it, and what is given up is closed.
+	open := func() int {
+		list, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	n := len(links.entries)
+	for range 3 { // failures give back what they took
+		if err := os.Rename(filepath.Join(dir, "base.so"), filepath.Join(dir, "b.so")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := loadGuest(t, linksAgain(l), "/guest"); err == nil {
+			t.Fatal("started without its library")
+		}
+		if err := os.Rename(filepath.Join(dir, "b.so"), filepath.Join(dir, "base.so")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := open()
+	FlushLinks()
+	if closed := before - open(); closed != n || n == 0 {
+		t.Errorf("%d of %d links closed", closed, n)
+	}
+}
+
+// linksAgain is another linker for the same files.
+func linksAgain(l *Linker) *Linker {
+	cfg := l.cfg
+	again := New(cfg)
+	again.withoutText = true
+	return again
 }
 
 // TestLinksScope: other definitions, other places, other modules of thread-local storage,
@@ -476,12 +512,13 @@ func TestLinkCacheLimits(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 3 * maxLinks {
-		x := &link{key: linkKey{byte(i), byte(i >> 8)}, image: image}
+		x := &link{key: linkKey{byte(i), byte(i >> 8)}, image: image.Retain()}
 		c.put(x)
-		c.put(&link{key: x.key, image: image})
+		c.put(&link{key: x.key, image: image.Retain()})
 		if c.get(x.key) != x {
 			t.Fatal("not kept")
 		}
+		image.Release()
 	}
 	if n := c.recent.Len(); n != len(c.entries) || n > maxLinks || c.bytes != uint64(n)*image.Size() || c.bytes > maxLinkBytes {
 		t.Errorf("%d in line, %d entries, %d bytes", n, len(c.entries), c.bytes)

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/halite-run/halite/imc"
+	"github.com/halite-run/halite/ld"
 )
 
 func imcGuest(t testing.TB) string { return build(t, "testdata/imc/imc.c", "-lnacl") }
@@ -35,6 +36,7 @@ func (r *guestRun) wantOK(t testing.TB) {
 
 func openDescriptors(t testing.TB) int {
 	t.Helper()
+	ld.FlushLinks() // what is kept for the next time is no leak
 	list, err := os.ReadDir("/proc/self/fd")
 	check(t, err)
 	return len(list)

@@ -325,7 +325,7 @@ func (m *Image) Commit(relro bool) error {
 			return fmt.Errorf("%s: segment %d: %w", m.File.Name, s.Index, err)
 		}
 	}
-	m.staged, m.linked, m.patches = nil, nil, nil
+	m.releaseData()
 	return nil
 }
 
@@ -397,7 +397,7 @@ func (m *Image) Discard() (place *Retired, err error) {
 	if m.again || len(m.texts) > 0 {
 		return m.Unload()
 	}
-	m.staged = nil
+	m.releaseData()
 	return nil, m.cage.Unmap(m.lo, m.size)
 }
 
@@ -408,7 +408,8 @@ func (m *Image) Discard() (place *Retired, err error) {
 // that was not possible.
 func (m *Image) Unload() (place *Retired, err error) {
 	texts := m.texts
-	m.texts, m.staged, m.linked = nil, nil, nil
+	m.texts = nil
+	m.releaseData()
 	holes, code := m.ranges()
 	if err := m.cage.Retire(m.lo, m.size, texts); err == nil {
 		return &Retired{m.cage, m.lo, m.size, m.File.print, holes, code}, nil

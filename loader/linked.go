@@ -43,22 +43,41 @@ func (m *Image) Link() (*Linked, error) {
 		at += l.parts[i].size
 	}
 	var err error
-	l.data, err = cage.NewData(contents...)
-	return l, err
+	if l.data, err = cage.NewData(contents...); err != nil {
+		return nil, err
+	}
+	return l, nil
 }
+
+// Retain takes one more reference; Release gives one up. Link returns the first.
+func (l *Linked) Retain() *Linked {
+	l.data.Retain()
+	return l
+}
+
+func (l *Linked) Release() { l.data.Release() }
 
 // Size is what it takes up, in bytes.
 func (l *Linked) Size() uint64 { return l.data.Len() }
 
-// Use has Commit take the data from l instead of the file.
+// Use has Commit take the data from l instead of the file. It takes a reference over.
 //
 // Preconditions: the image has the place, and the file, of that which l was made from;
 // relocating it would have the same result; Data was not called.
 func (m *Image) Use(l *Linked) {
-	if l.file != m.File || l.bias != m.Bias {
+	if l.file != m.File || l.bias != m.Bias || m.linked != nil {
 		panic("loader: the data of another image")
 	}
 	m.linked = l
+}
+
+// releaseData gives up what Commit needed.
+func (m *Image) releaseData() {
+	m.staged, m.patches = nil, nil
+	if m.linked != nil {
+		m.linked.Release()
+		m.linked = nil
+	}
 }
 
 // Set changes the last bytes before Commit, at an address of the file, whether the

@@ -200,6 +200,8 @@ func TestRevisionOf(t *testing.T) {
 func TestLinked(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	compared := 0
+	newCage(t).Close() // the trampolines are there
+	before := descriptors(t)
 	for round := range 200 {
 		tf := newTestFile()
 		memsz := uint64(0x510) + rnd.Uint64N(0x4000)
@@ -237,7 +239,7 @@ func TestLinked(t *testing.T) {
 		if err := again.Place(Anywhere); err != nil {
 			t.Fatal(err)
 		}
-		again.Use(linked)
+		again.Use(linked.Retain())
 		set := 0x2000 + rnd.Uint64N(0x4f8)
 		for _, x := range []*Image{m, again} {
 			if !x.Set(set, []byte("set last")) {
@@ -272,6 +274,7 @@ func TestLinked(t *testing.T) {
 		if !bytes.Equal(a, b) {
 			t.Fatal("other contents")
 		}
+		linked.Release()
 		c1.Close()
 		c2.Close()
 		compared++
@@ -279,6 +282,19 @@ func TestLinked(t *testing.T) {
 	if compared < 100 {
 		t.Errorf("%d compared", compared)
 	}
+	FlushTextCache()
+	if after := descriptors(t); after > before {
+		t.Errorf("%d descriptors before, %d after", before, after)
+	}
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list)
 }
 
 // access is a letter for each page.

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/halite-run/halite"
+	"github.com/halite-run/halite/ld"
+	"github.com/halite-run/halite/loader"
 	"github.com/halite-run/halite/toolchain/driver"
 	"github.com/halite-run/halite/toolchain/ports"
 )
@@ -478,6 +480,8 @@ func TestLeavesNothing(t *testing.T) {
 // held is what this process holds.
 func held(t *testing.T) string {
 	t.Helper()
+	loader.FlushFiles() // what is kept for the next time is no leak
+	ld.FlushLinks()
 	runtime.GC()
 	fds, err := os.ReadDir("/proc/self/fd")
 	if err != nil {

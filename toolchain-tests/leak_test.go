@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/halite-run/halite"
+	"github.com/halite-run/halite/ld"
+	"github.com/halite-run/halite/loader"
 )
 
 // held is what this process holds of the things that a run could leave behind.
@@ -33,6 +35,8 @@ func settled(t *testing.T, wanted int, patience time.Duration) held {
 	if err != nil {
 		t.Fatal(err)
 	}
+	loader.FlushFiles()
+	ld.FlushLinks() // what is kept for the next time is no leak
 	files, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		t.Fatal(err)
