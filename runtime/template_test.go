@@ -281,6 +281,8 @@ func deletes(t *testing.T, d *Domain, at uint32, size uint64) unix.Errno {
 
 // TestTemplateDynamicCode: each copy has the code of the template, changes its own, and
 // has that of the template again after a reset.
+//
+// Attack: code of others.
 func TestTemplateDynamicCode(t *testing.T) {
 	tp, r, at := codeTemplate(t)
 	for what, err := range map[string]error{
@@ -387,6 +389,8 @@ func TestTemplateDynamicCode(t *testing.T) {
 
 // TestTemplateDynamicCodeRuns: a thread does not notice that the pages of the code that it
 // is executing become the copy's own.
+//
+// Attack: code of others.
 func TestTemplateDynamicCodeRuns(t *testing.T) {
 	tp, _, at := codeTemplate(t)
 	again := classicSymbol(t, "again")

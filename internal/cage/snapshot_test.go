@@ -435,6 +435,8 @@ func writeCode(t testing.TB, d *Dynamic, at uint64, b byte) {
 // TestSnapshotDynamic: what the guest sees of dynamic code is shared until somebody
 // writes; nobody writes to what is shared; a Reset leaves nothing of what was written, and
 // nobody who could write.
+//
+// Attack: code of others.
 func TestSnapshotDynamic(t *testing.T) {
 	c, all := codeCage(t)
 	want := contents(t, c)
