@@ -47,8 +47,13 @@ func TestTraceback(t *testing.T) {
 		_, c := newGuest(t)
 		start(c, "spin")
 		go func() {
-			time.Sleep(50 * time.Millisecond)
-			syscall.Kill(os.Getpid(), syscall.SIGQUIT)
+			// To the very thread: on another one, Go says of a goroutine that runs
+			// only that its stack is not to be had.
+			for ; ; time.Sleep(time.Millisecond) {
+				if tid, ok := c.Running(); ok {
+					_ = syscall.Tgkill(os.Getpid(), tid, syscall.SIGQUIT)
+				}
+			}
 		}()
 		c.Resume()
 		return
