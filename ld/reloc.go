@@ -80,9 +80,10 @@ func (l *Linker) relocateAll(list []*object) error {
 		workers = 1 // in an order that can be read
 	}
 	work := int64(maxWork)
+	var answers []binding
 	if workers <= 1 {
 		for i := len(list) - 1; i >= 0; i-- {
-			if err := l.relocate(list[i], &work); err != nil {
+			if err := l.relocate(list[i], &answers, &work); err != nil {
 				return err
 			}
 		}
@@ -97,13 +98,14 @@ func (l *Linker) relocateAll(list []*object) error {
 	for range workers {
 		wg.Go(func() {
 			work := work / int64(workers)
+			var answers []binding
 			for {
 				i := int(next.Add(-1))
 				if i < 0 {
 					return
 				}
 				if i != last {
-					errs[i] = l.relocate(list[i], &work)
+					errs[i] = l.relocate(list[i], &answers, &work)
 				}
 			}
 		})
@@ -114,14 +116,21 @@ func (l *Linker) relocateAll(list []*object) error {
 			return errs[i]
 		}
 	}
-	return l.relocate(list[last], &work)
+	return l.relocate(list[last], &answers, &work)
 }
 
 // relocate applies all relocations of an object to the host's copy of its data.
 //
 // Addresses are offsets in the sandbox: the load bias is one, and so is every
 // value. 64-bit arithmetic wraps, as the format says; 32-bit fields are checked.
-func (l *Linker) relocate(o *object, work *int64) error {
+//
+// The memory for what its symbols are bound to is lent by the caller: fresh memory for
+// each object would take longer than a third of the look-ups.
+func (l *Linker) relocate(o *object, answers *[]binding, work *int64) error {
+	if o.resolved == nil {
+		o.resolved = (*answers)[:0]
+	}
+	defer func() { *answers, o.resolved = o.resolved, nil }()
 	t := &targets{o: o}
 	if err := l.relocateRelr(o, t); err != nil {
 		return err
