@@ -54,6 +54,71 @@ func newRig(t testing.TB, size uint64) *rig {
 	return &rig{t, r, c, safemem.New(c.Base()), f, start}
 }
 
+// copied is the Region of a copy of the cage.
+func (r *rig) copied() *rig {
+	r.Helper()
+	s, err := r.c.Snapshot()
+	if err != nil {
+		r.Fatal(err)
+	}
+	defer s.Close()
+	c, err := s.New(cage.Config{})
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.Cleanup(func() { c.Close() })
+	f := &fakeThreads{}
+	n, err := r.Copy(c, f)
+	if err != nil {
+		r.Fatal(err)
+	}
+	start, _ := n.Extent()
+	return &rig{r.TB, n, c, safemem.New(c.Base()), f, start}
+}
+
+// TestCopy: a copy has the pieces of the original and what is known of them; threads that
+// were waited for there are others here.
+func TestCopy(t *testing.T) {
+	r := newRig(t, 4*cage.DynamicUnit)
+	if _, err := r.Copy(r.c, &fakeThreads{}); err == nil {
+		t.Error("a copy of a region that can change")
+	}
+	at := func(i uint32) uint32 { return r.start + bundle*i }
+	for i := range uint32(3) {
+		r.want("create", r.Create(at(i), ret(i)), 0)
+	}
+	r.want("map", r.Map(at(3), ret(3)), 0)
+	r.threads.busy = true
+	r.want("delete", r.Delete(at(1), bundle), syscall.EAGAIN)
+	copies := []*rig{r.copied(), r.copied().copied()}
+	if _, err := r.Copy(newRig(t, 0).c, &fakeThreads{}); err == nil {
+		t.Error("a copy in the cage of another")
+	}
+	r.want("the original's deletion", r.Delete(at(1), bundle), syscall.EINVAL)
+	for _, n := range copies {
+		if len(n.threads.retired) != 0 {
+			t.Error("asked before anything has changed")
+		}
+		n.threads.busy = true
+		n.holds("untouched", at(2), ret(2))
+		n.want("over a deletion", n.Create(at(1), ret(9)), syscall.EINVAL)
+		n.want("modify what is being deleted", n.Modify(at(1), ret(9)), syscall.EFAULT)
+		n.want("the deletion", n.Delete(at(1), bundle), syscall.EAGAIN)
+		if len(n.threads.retired) != 1 || n.threads.retired[0] != [2]uint32{at(1), at(2)} {
+			t.Errorf("the threads of the copy were asked about %#x", n.threads.retired)
+		}
+		n.threads.busy = false
+		n.want("the deletion", n.Delete(at(1), bundle), 0)
+		n.want("delete what is mapped", n.Delete(at(3), bundle), syscall.EFAULT)
+		n.want("modify what is mapped", n.Modify(at(3), ret(9)), syscall.EFAULT)
+		n.want("half of a piece", n.Modify(at(0), append(ret(1), ret(1)...)), syscall.EFAULT)
+		n.want("modify", n.Modify(at(0), ret(8)), 0)
+		n.holds("modified", at(0), ret(8))
+		n.holds("its neighbour", at(2), ret(2))
+		r.holds("the original", at(0), ret(0))
+	}
+}
+
 // ret returns code that returns n, in whole bundles.
 func ret(n uint32) []byte {
 	b := bytes.Repeat([]byte{0x90}, bundle)
@@ -345,7 +410,7 @@ func FuzzRegion(f *testing.F) {
 		r := newRig(t, cage.DynamicUnit)
 		m := model{bytes.Repeat([]byte{hlt}, window*bundle), make([]uint32, window)}
 		for serial := uint32(1); len(in) >= 4 && serial < 200; serial++ {
-			op, at, n, x := in[0]%3, int(in[1]%window), int(in[2]%4)+1, in[3]
+			op, at, n, x := in[0]%4, int(in[1]%window), int(in[2]%4)+1, in[3]
 			in = in[4:]
 			if at+n > window {
 				continue
@@ -396,6 +461,8 @@ func FuzzRegion(f *testing.F) {
 						copy(m.bytes[i*bundle:], []byte{hlt, hlt, hlt, hlt})
 					}
 				}
+			case 3:
+				r = r.copied()
 			}
 		}
 		if got := r.read(r.start, len(m.bytes)); got != nil {
