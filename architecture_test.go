@@ -117,8 +117,9 @@ func TestNoCgo(t *testing.T) {
 // that only dyncode has a view of text that changes.
 func TestOneDoor(t *testing.T) {
 	doors := map[string][]string{
-		"NewText":    {"loader", "internal/engine"}, // validated text, the trampolines
-		"NewDynamic": {"dyncode"},
+		"NewText":       {"loader", "internal/engine"}, // validated text, the trampolines
+		"NewDynamic":    {"dyncode"},
+		"CopiedDynamic": {"dyncode"},
 	}
 	found := map[string]bool{}
 	err := filepath.WalkDir(".", func(file string, d fs.DirEntry, err error) error {
