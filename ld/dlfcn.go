@@ -276,6 +276,9 @@ func (l *Linker) Close(handle uint32) (token uint32, err error) {
 	for _, o := range l.objects {
 		if dead[o] {
 			o.state = stateClosing
+			if o.tlsID != 0 {
+				f.tls = append(f.tls, o.tlsID)
+			}
 			l.trace("%s: no longer used", o)
 		}
 	}
@@ -353,9 +356,7 @@ func (l *Linker) Unload(token uint32) error {
 			l.retired = append(l.retired, &retired{place: place})
 		}
 		l.unpublish(o)
-		if o.tlsID != 0 {
-			l.tls[o.tlsID-1] = nil
-		}
+		l.releaseTLS(o)
 		o.state = stateGone
 		o.image = nil
 		l.subs++
@@ -456,7 +457,15 @@ type ObjectInfo struct {
 	Phdr      uint32
 	Phnum     int
 	TLSModule int
+	TLSOffset uint32 // 0: allocated on demand
 	Link      uint32
+}
+
+func (o *object) info() ObjectInfo {
+	return ObjectInfo{
+		Name: o.String(), NameAddr: o.nameAddr, Bias: o.bias, Phdr: o.phdr, Phnum: o.file.PhdrNum,
+		TLSModule: o.tlsID, TLSOffset: o.tlsOffset, Link: o.link,
+	}
 }
 
 // Object returns object i in load order, the program being 0, and how many were
@@ -467,22 +476,7 @@ func (l *Linker) Object(i int) (info ObjectInfo, adds, subs uint64, ok bool) {
 	if i < 0 || i >= len(l.objects) || l.main == nil || l.main.link == 0 {
 		return ObjectInfo{}, l.adds, l.subs, false
 	}
-	o := l.objects[i]
-	return ObjectInfo{
-		Name: o.String(), NameAddr: o.nameAddr, Bias: o.bias, Phdr: o.phdr, Phnum: o.file.PhdrNum,
-		TLSModule: o.tlsID, Link: o.link,
-	}, l.adds, l.subs, true
-}
-
-// LinkMap is dlinfo(RTLD_DI_LINKMAP).
-func (l *Linker) LinkMap(handle uint32) (uint32, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	o, err := l.byHandle(handle)
-	if err != nil {
-		return 0, err
-	}
-	return o.link, nil
+	return l.objects[i].info(), l.adds, l.subs, true
 }
 
 // errno is what a system call answers for an error.

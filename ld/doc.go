@@ -48,7 +48,16 @@
 // # Not promised
 //
 // IFUNC, TLS descriptors, relocations into code (DT_TEXTREL), lazy binding,
-// auditing, several name spaces of symbols (dlmopen). Initial-exec access to
-// the thread-local storage of an object that dlopen brought in is refused, as
-// in musl: the storage of running threads has no room for it.
+// auditing, several name spaces of symbols (dlmopen).
+//
+// # Thread-local storage
+//
+// The host gives modules their numbers and places; the C library makes blocks
+// and copies images, on threads of the guest. Initial-exec access to the storage
+// of an object that dlopen brings in takes one of the few spare bytes that every
+// thread has, which must be filled in all of them before anybody knows of the
+// object: Open leaves it in the list of AddedTLS, and the C library works that off
+// before it runs constructors. Before Unload frees a number, the C library clears
+// it in the vectors of all threads (RemovedTLS). A guest that does neither confuses
+// itself alone.
 package ld

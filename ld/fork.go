@@ -33,7 +33,8 @@ func (l *Linker) Fork(from, to int, copyDomain func(*Config) error) (*Linker, er
 	}
 	n.adds, n.subs, n.serial, n.token, n.debug = l.adds, l.subs, l.serial, l.token, l.debug
 	n.symbolBytes = l.symbolBytes // the tables are shared; the copy counts them too
-	n.tlsEnd, n.tlsMax, n.started = l.tlsEnd, l.tlsMax, l.started
+	n.tlsInitial, n.tlsEnd, n.tlsMax, n.started = l.tlsInitial, l.tlsEnd, l.tlsMax, l.started
+	n.tlsSpare, n.tlsTold, n.tlsAdded = l.tlsSpare, l.tlsTold, f.list(l.tlsAdded)
 	n.guest.next, n.guest.left = l.guest.next, l.guest.left
 	for class, blocks := range l.guest.free {
 		n.guest.free[class] = slices.Clone(blocks)
@@ -126,7 +127,7 @@ func (f *forking) finalizer(z *finalizer) *finalizer {
 	if z == nil {
 		return nil
 	}
-	c := &finalizer{list: f.list(z.list), at: z.at, step: z.step}
+	c := &finalizer{list: f.list(z.list), at: z.at, step: z.step, tls: z.tls}
 	if z.dead != nil {
 		c.dead = make(map[*object]bool, len(z.dead))
 		for o, dead := range z.dead {

@@ -18,14 +18,13 @@ import (
 // become visible when it succeeds.
 type graph struct {
 	l       *Linker
-	modules int // TLS modules before the operation
 	added   []*object
 	work    int64                              // what may still be done; see spend
 	bytes   uint64                             // of the files' contents, which are all held until the end
 	missing func(*object, string, error) error // what to do about a missing library; nil: fail
 }
 
-func (l *Linker) newGraph() *graph { return &graph{l: l, modules: len(l.tls), work: maxGraphWork} }
+func (l *Linker) newGraph() *graph { return &graph{l: l, work: maxGraphWork} }
 
 // maxGraphWork bounds what it costs to find the objects of one loading operation, in
 // comparisons of names: a second or so. A thousand libraries that need twenty each take a
@@ -341,6 +340,9 @@ func (l *Linker) install(g *graph) error {
 	l.objects = append(l.objects, g.added...)
 	l.chain()
 	for _, o := range g.added {
+		if l.started && o.tlsOffset != 0 {
+			l.tlsAdded = append(l.tlsAdded, o)
+		}
 		o.file.ReleaseContents()
 		o.resolved = nil
 		o.state = stateLive
@@ -413,6 +415,7 @@ func (l *Linker) rollback(g *graph) {
 	for i := len(g.added) - 1; i >= 0; i-- {
 		o := g.added[i]
 		l.unpublish(o)
+		l.releaseTLS(o)
 		if o.image != nil {
 			place, err := o.image.Discard()
 			if err != nil {
@@ -430,7 +433,6 @@ func (l *Linker) rollback(g *graph) {
 			}
 		}
 	}
-	l.tls = l.tls[:min(g.modules, len(l.tls))]
 	l.objects = keep(l.objects, func(o *object) bool { return o.state != stateGone })
 	l.setGlobal(keep(l.global, func(o *object) bool { return o.state != stateGone }))
 	l.chain()

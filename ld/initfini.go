@@ -239,6 +239,7 @@ func (l *Linker) ThreadExit(id int) {
 type finalizer struct {
 	list []*object        // in the order of the calls
 	dead map[*object]bool // what Unload removes; nil at exit
+	tls  []int            // its modules' numbers
 	at   int
 	step int
 }

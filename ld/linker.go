@@ -100,10 +100,14 @@ type Linker struct {
 	subs        uint64
 	serial      int
 
-	tls     []*object // by module id - 1; nil: unloaded
-	tlsEnd  uint32    // bytes of static TLS given out below the thread pointer
-	tlsMax  uint32    // strictest alignment among initial modules
-	started bool      // the initial objects are complete
+	tls        []*object // by module id - 1; nil: free
+	tlsInitial int       // modules that the program began with
+	tlsEnd     uint32    // bytes of static TLS that they take below the thread pointer
+	tlsMax     uint32    // what the thread pointer is aligned to
+	tlsSpare   uint32    // bytes below tlsEnd that every thread has besides; see StartTLS
+	tlsTold    bool      // StartTLS was called
+	tlsAdded   []*object // that got a place in them; see AddedTLS
+	started    bool      // the initial objects are complete
 
 	batches map[int][]*batch // constructors to run, by thread
 	waiting map[int]int      // thread that waits -> thread that it waits for
@@ -180,7 +184,7 @@ type object struct {
 	state     state
 
 	tlsID     int    // module id, 0 without thread-local storage
-	tlsOffset uint32 // initial modules: how far below the thread pointer
+	tlsOffset uint32 // how far below the thread pointer; 0: allocated on demand
 
 	link     uint32 // guest address of its link_map: also the handle
 	nameAddr uint32
@@ -271,7 +275,7 @@ func (l *Linker) LoadProgram(name string, f File, size int64) (*Program, error) 
 		l.main = nil
 		return nil, err
 	}
-	l.started = true
+	l.started, l.tlsInitial = true, len(l.tls)
 	p := l.program(main.image)
 	p.Phdr = main.phdr
 	p.Dynamic = true
@@ -322,7 +326,7 @@ func (l *Linker) LoadLibrary(name string, f File, size int64) (*Program, error) 
 		l.main = nil
 		return nil, err
 	}
-	l.started = true
+	l.started, l.tlsInitial = true, len(l.tls)
 	p := l.program(main.image)
 	p.Entry = libc.file.Entry + libc.bias
 	p.Phdr = main.phdr

@@ -461,7 +461,7 @@ func TestSyscalls(t *testing.T) {
 	if fmt.Sprint(names) != "[/guest /a.so]" {
 		t.Errorf("names %q", names)
 	}
-	expect("info", call(SysInfo, uint64(h), out), 0)
+	expect("info", call(SysInfo, uint64(h), DILinkMap, out), 0)
 	link := words(1)[0]
 	if link != uint64(h) {
 		t.Errorf("link_map %#x, handle %#x", link, h)
@@ -474,7 +474,7 @@ func TestSyscalls(t *testing.T) {
 	if s, _ := l.mem.ReadString(uint32(name), 100); s != "/guest" || back != link || ld != uint64(l.main.dyn.Addr+l.main.bias) {
 		t.Errorf("link_map of the program: %q %#x %#x", s, back, ld)
 	}
-	expect("info of nonsense", call(SysInfo, 12345, out), -int64(syscall.EINVAL))
+	expect("info of nonsense", call(SysInfo, 12345, DILinkMap, out), -int64(syscall.EINVAL))
 	expect("close of nonsense", call(SysClose, 12345), -int64(syscall.EINVAL))
 	token := call(SysClose, uint64(h))
 	if token <= 0 {
@@ -494,7 +494,7 @@ func TestSyscalls(t *testing.T) {
 	expect("unload twice", call(SysUnload, uint64(token)), -int64(syscall.EINVAL))
 	expect("tls of the unloaded", call(SysTLSModule, 2, out), -int64(syscall.ENOENT))
 	expect("exit", call(SysNextFini, 0), 0)
-	expect("unknown", l.Syscall(thread1, 0x400b, [6]uint64{}), -int64(syscall.ENOSYS))
+	expect("unknown", l.Syscall(thread1, 0x400e, [6]uint64{}), -int64(syscall.ENOSYS))
 }
 
 // TestReload: a library that comes and goes takes its old place again; others

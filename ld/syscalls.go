@@ -13,18 +13,25 @@ const (
 	SysTLSModule = 0x4000 // (i, *{image, filesz, memsz, align, offset, id})
 	SysNextInit  = 0x4001 // (handle) -> address or 0
 	SysNextFini  = 0x4002 // (token) -> address or 0
-	SysOpen      = 0x4003 // (path, flags, caller) -> handle
+	SysOpen      = 0x4003 // (path, flags, caller) -> handle, and forTLS if SysTLSAdded has something to tell
 	SysSym       = 0x4004 // (handle, name, version, caller, *{addr, module, offset})
-	SysClose     = 0x4005 // (handle) -> token or 0
+	SysClose     = 0x4005 // (handle) -> token or 0, and forTLS if SysTLSRemoved has
 	SysUnload    = 0x4006 // (token)
 	SysError     = 0x4007 // (buf, len) -> length of the message
 	SysAddr      = 0x4008 // (addr, *Dl_info) -> 1 or 0
-	SysPhdr      = 0x4009 // (i, *dl_phdr_info)
-	SysInfo      = 0x400a // (handle, **link_map)
+	SysPhdr      = 0x4009 // (i, *dl_phdr_info), with the module's offset in place of dlpi_tls_data
+	SysInfo      = 0x400a // (handle, request, result) of dlinfo
+
+	SysTLSStart   = 0x400b // (spare, align, *{modules, bytes, align})
+	SysTLSAdded   = 0x400c // (*{image, filesz, memsz, align, offset, id}) -> 1, or 0
+	SysTLSRemoved = 0x400d // (token, i) -> id or 0
 
 	sysFirst = SysTLSModule
-	sysLast  = SysInfo
+	sysLast  = SysTLSRemoved
 )
+
+// forTLS is added to a handle or a token, which have 32 bits.
+const forTLS = 1 << 32
 
 // IsSyscall tells whether a system call is the linker's.
 func IsSyscall(nr uint64) bool { return nr >= sysFirst && nr <= sysLast }
@@ -87,6 +94,10 @@ func (l *Linker) writeWords(addr uint32, words ...uint64) error {
 	return l.mem.Write(addr, b)
 }
 
+func (l *Linker) writeModule(addr uint32, m TLSModule) error {
+	return l.writeWords(addr, uint64(m.Image), uint64(m.FileSize), uint64(m.MemSize), uint64(m.Align), uint64(m.Offset), uint64(m.ID))
+}
+
 func (l *Linker) serve(t Thread, nr uint64, a [6]uint64) (int64, error) {
 	switch nr {
 	case SysTLSModule:
@@ -97,8 +108,21 @@ func (l *Linker) serve(t Thread, nr uint64, a [6]uint64) (int64, error) {
 		if !ok {
 			return 0, errNoMore
 		}
-		return 0, l.writeWords(pointer(a[1]), uint64(m.Image), uint64(m.FileSize), uint64(m.MemSize),
-			uint64(m.Align), uint64(m.Offset), uint64(m.ID))
+		return 0, l.writeModule(pointer(a[1]), m)
+	case SysTLSStart:
+		modules, bytes, align, err := l.StartTLS(a[0], a[1])
+		if err != nil {
+			return 0, err
+		}
+		return 0, l.writeWords(pointer(a[2]), uint64(modules), uint64(bytes), uint64(align))
+	case SysTLSAdded:
+		m, ok := l.AddedTLS()
+		if !ok {
+			return 0, nil
+		}
+		return 1, l.writeModule(pointer(a[0]), m)
+	case SysTLSRemoved:
+		return int64(l.RemovedTLS(uint32(a[0]), a[1])), nil
 	case SysNextInit:
 		addr, err := l.NextInit(t, handleOf(a[0]))
 		return int64(addr), err
@@ -113,6 +137,9 @@ func (l *Linker) serve(t Thread, nr uint64, a [6]uint64) (int64, error) {
 			}
 		}
 		h, err := l.Open(t, path, int(int32(a[1])), pointer(a[2]))
+		if err == nil && l.hasAddedTLS() {
+			return int64(h) | forTLS, nil
+		}
 		return int64(h), err
 	case SysSym:
 		var buf [maxRemembered]byte
@@ -141,6 +168,9 @@ func (l *Linker) serve(t Thread, nr uint64, a [6]uint64) (int64, error) {
 		return 0, l.writeWords(pointer(a[4]), uint64(s.Addr), uint64(s.TLSModule), uint64(s.TLSOffset))
 	case SysClose:
 		token, err := l.Close(handleOf(a[0]))
+		if token != 0 && l.RemovedTLS(token, 0) != 0 {
+			return int64(token) | forTLS, nil
+		}
 		return int64(token), err
 	case SysUnload:
 		return 0, l.Unload(uint32(a[0]))
@@ -161,13 +191,9 @@ func (l *Linker) serve(t Thread, nr uint64, a [6]uint64) (int64, error) {
 			return 0, errNoMore
 		}
 		return 0, l.writeWords(pointer(a[1]), uint64(o.Bias), uint64(o.NameAddr), uint64(o.Phdr), uint64(uint16(o.Phnum)),
-			adds, subs, uint64(o.TLSModule), 0)
+			adds, subs, uint64(o.TLSModule), uint64(o.TLSOffset))
 	case SysInfo:
-		m, err := l.LinkMap(handleOf(a[0]))
-		if err != nil {
-			return 0, err
-		}
-		return 0, l.writeWords(pointer(a[1]), uint64(m))
+		return l.dlinfo(handleOf(a[0]), int(int32(a[1])), pointer(a[2]))
 	}
 	return 0, syscall.ENOSYS
 }

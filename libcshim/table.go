@@ -48,9 +48,13 @@ var haliteCalls = map[uint64]*call{
 	ld.SysError:     {"dl_error", sysDL(ld.SysError), list(aPtr, aSize), rInt},
 	ld.SysAddr:      {"dl_addr", sysDL(ld.SysAddr), list(aPtr, aPtr), rInt},
 	ld.SysPhdr:      {"dl_phdr", sysDL(ld.SysPhdr), list(aInt, aPtr), rInt},
-	ld.SysInfo:      {"dl_info", sysDL(ld.SysInfo), list(aPtr, aPtr), rInt},
-	sysThreadSpawn:  {"thread_spawn", threadSpawn, list(aPtr, aPtr, aPtr, aPtr, aPtr, aPtr), rInt},
-	sysUnmapExit:    {"unmap_exit", unmapExit, list(aPtr, aSize), rInt},
+	ld.SysInfo:      {"dl_info", sysDL(ld.SysInfo), list(aPtr, aInt, aPtr), rInt},
+
+	ld.SysTLSStart:   {"dl_tls_start", sysDL(ld.SysTLSStart), list(aInt, aInt, aPtr), rInt},
+	ld.SysTLSAdded:   {"dl_tls_added", sysDL(ld.SysTLSAdded), list(aPtr), rInt},
+	ld.SysTLSRemoved: {"dl_tls_removed", sysDL(ld.SysTLSRemoved), list(aInt, aInt), rInt},
+	sysThreadSpawn:   {"thread_spawn", threadSpawn, list(aPtr, aPtr, aPtr, aPtr, aPtr, aPtr), rInt},
+	sysUnmapExit:     {"unmap_exit", unmapExit, list(aPtr, aSize), rInt},
 }
 
 func list(kinds ...argKind) []argKind { return kinds }

@@ -9,5 +9,5 @@ int main(void)
 	say("%d\n", h ? CALL(h, "next") : -1);
 	return 0;
 }
-//: out glibc: keeps some room for it in every thread; here and in musl it is refused
-// 5
+//: out musl: refuses it: there is no room in threads that run
+// -1

@@ -269,7 +269,8 @@ func (b *build) prepare() error {
 
 // unpack lays the overlay over musl. musl's makefile takes a file below a
 // directory that is named after the architecture in place of the generic one
-// beside it; so nothing of musl's is edited or removed.
+// beside it; so nothing of musl's is edited or removed, but for <dlfcn.h>, which
+// is ours.
 func (b *build) unpack() error {
 	if err := b.source.Extract(b.ctx, b.musl()); err != nil {
 		return err

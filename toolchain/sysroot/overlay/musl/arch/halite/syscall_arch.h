@@ -75,6 +75,9 @@ enum {
 	SYS_halite_dl_addr,
 	SYS_halite_dl_phdr,
 	SYS_halite_dl_info,
+	SYS_halite_dl_tls_start,
+	SYS_halite_dl_tls_added,
+	SYS_halite_dl_tls_removed,
 	SYS_halite_thread_spawn = 0x4010,
 	SYS_halite_unmap_exit,
 };

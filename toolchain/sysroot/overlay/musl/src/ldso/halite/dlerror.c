@@ -3,8 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "dynlink.h"
-#include "fork_impl.h"
-#include "lock.h"
 #include "pthread_impl.h"
 
 #define malloc __libc_malloc
@@ -15,25 +13,25 @@
  * may hold who waits for that list: so memory is queued, and freed by the next
  * thread that has something to do here. */
 
-static volatile int lock[1];
-volatile int *const __dlerror_lockptr = lock;
+struct queued { struct queued *next; };
 
-static struct queued { struct queued *next; } *queue;
+static void *volatile queue;
 
+/* Without a lock: who forks would hold it and wait for the thread list. */
 hidden void __halite_defer_free(void *p)
 {
-	LOCK(lock);
-	*(struct queued *)p = (struct queued){ queue };
-	queue = p;
-	UNLOCK(lock);
+	struct queued *q = p;
+
+	do q->next = queue;
+	while (a_cas_p(&queue, q->next, q) != q->next);
 }
 
 hidden void __halite_free_deferred(void)
 {
-	LOCK(lock);
-	struct queued *p = queue;
-	queue = 0;
-	UNLOCK(lock);
+	struct queued *p;
+
+	do p = queue;
+	while (p && a_cas_p(&queue, p, 0) != p);
 	while (p) {
 		struct queued *next = p->next;
 		free(p);
