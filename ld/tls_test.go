@@ -439,3 +439,50 @@ func TestInfo(t *testing.T) {
 		t.Errorf("no handle: %d", r)
 	}
 }
+
+// TestInitialExecRemembered: a library that comes back to its old place in memory, but
+// has another one in threads, does not get the distance of the last time.
+func TestInitialExecRemembered(t *testing.T) {
+	dir := compilerDir(t)
+	program(t, dir, "void *__tls_get_addr(void *p) { return p; }")
+	for _, name := range []string{"a", "b"} {
+		shared(t, dir, name, `__thread char `+name+`[40] __attribute__((tls_model("initial-exec"))); char *at(void) { return `+name+`; }`)
+	}
+	shared(t, dir, "c", "__thread char c[40]; char *at(void) { return c; }")
+	l := started(t, linksIn(t, dir)())
+	if _, _, _, err := l.StartTLS(1664, 64); err != nil {
+		t.Fatal(err)
+	}
+	check := func(h uint32) (bias, off uint32) {
+		t.Helper()
+		o := l.handles[h]
+		found := false
+		for i := range o.dyn.Rela.Len() {
+			if r := o.dyn.Rela.At(i); r.Type == relTPOff64 {
+				v, err := l.mem.Load64(uint32(r.Offset) + o.bias)
+				if found = true; err != nil || v != -uint64(o.tlsOffset) {
+					t.Errorf("%s: TPOFF64 is %#x, %v; the block at -%#x", o, v, err, o.tlsOffset)
+				}
+			}
+		}
+		if !found {
+			t.Errorf("%s: no relocation", o)
+		}
+		return o.bias, o.tlsOffset
+	}
+	var places [2]uint32
+	for round := range 8 {
+		// Both have a module, and only b.so a place in threads.
+		x := mustOpen(t, l, []string{"c.so", "b.so"}[round%2], 0)
+		a := mustOpen(t, l, "a.so", 0)
+		bias, off := check(a)
+		if round == 2 {
+			places = [2]uint32{bias, off} // the list of libraries has its memory by now
+		}
+		if round >= 2 && (bias != places[0] || (off == places[1]) != (round%2 == 0)) {
+			t.Errorf("round %d: a.so at %#x and -%#x, was at %#x and -%#x", round, bias, off, places[0], places[1])
+		}
+		mustClose(t, l, a)
+		mustClose(t, l, x)
+	}
+}
