@@ -26,9 +26,10 @@ func FuzzLink(f *testing.F) {
 		{"a", who("a") + ref("ref_a") + "INIT(a) FINI(a) __thread int ta = 3; int *get(void) { return &ta; } extern int weak __attribute__((weak)); int *pw = &weak;", nil},
 		{"relr", "static const char *s[20] = {[0] = \"s0\", [19] = \"s19\"}; const char **p0 = &s[0];", []string{"-Wl,-z,pack-relative-relocs"}},
 		{"vers", `const char *who1 = "one", *who2 = "two"; __asm__(".symver who1, who@V1"); __asm__(".symver who2, who@@V2");`, []string{"-Wl,--version-script=vers.map"}},
+		{"ie", "__thread char ta[100] __attribute__((tls_model(\"initial-exec\"))) = \"x\"; char *get(void) { return ta; }" + who("ie"), nil},
 	}, who("main"), nil)
 	var libs [][]byte
-	for i, name := range []string{"a.so", "relr.so", "vers.so"} {
+	for i, name := range []string{"a.so", "relr.so", "vers.so", "ie.so"} {
 		b, err := os.ReadFile(dir + "/" + name)
 		if err != nil {
 			f.Fatal(err)
@@ -65,6 +66,9 @@ func FuzzLink(f *testing.F) {
 		if _, err := loadGuest(t, l, "/guest"); err != nil {
 			t.Fatal(err)
 		}
+		if _, _, _, err := l.StartTLS(1664, 64); err != nil {
+			t.Fatal(err)
+		}
 		before := fmt.Sprint(c.Mappings())
 		h, err := l.Open(thread1, "/fuzz.so", RTLDNow, 0)
 		if err != nil {
@@ -72,7 +76,7 @@ func FuzzLink(f *testing.F) {
 			if after := fmt.Sprint(c.Mappings()); after != before {
 				t.Errorf("%v\nbefore %s\nafter  %s", err, before, after)
 			}
-			if len(l.objects) != 1 || len(l.handles) != 1 || len(l.tls) != 0 {
+			if len(l.objects) != 1 || len(l.handles) != 1 || len(l.tls) != 0 || len(l.tlsAdded) != 0 {
 				t.Errorf("%v: %d objects, %d handles", err, len(l.objects), len(l.handles))
 			}
 			return
@@ -90,7 +94,9 @@ func FuzzLink(f *testing.F) {
 		l.AddrInfo(o.bias + o.file.Entry)
 		l.Symbolize(o.bias + 0x1000)
 		l.Object(1)
-		l.TLSModule(1)
+		if m, ok := l.TLSModule(1); ok && m.Offset != 0 && (m.Offset < m.MemSize || m.Offset > 1664 || (m.Offset+o.file.TLS.Addr)%m.Align != 0) {
+			t.Errorf("a place for thread-local storage that threads do not have: %+v", m)
+		}
 		token, err := l.Close(h)
 		if err != nil {
 			t.Fatal(err)
@@ -162,6 +168,9 @@ func FuzzRelocate(f *testing.F) {
 		if _, err := loadGuest(t, l, "/guest"); err != nil {
 			t.Fatal(err)
 		}
+		if _, _, _, err := l.StartTLS(1664, 64); err != nil {
+			t.Fatal(err)
+		}
 		// contents of all data of an object that only the loader writes.
 		contents := func(o *object, writable bool) (all []byte) {
 			for i := range o.file.Segments {
@@ -183,7 +192,7 @@ func FuzzRelocate(f *testing.F) {
 			t.Fatalf("the program's data changed (%v)", err)
 		}
 		if err != nil {
-			if len(l.objects) != 1 || len(l.handles) != 1 {
+			if len(l.objects) != 1 || len(l.handles) != 1 || len(l.tls) != 0 || len(l.tlsAdded) != 0 {
 				t.Errorf("%v: %d objects, %d handles", err, len(l.objects), len(l.handles))
 			}
 			return
