@@ -6,6 +6,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // Dynamic is a parsed dynamic section with the tables that it points to. All
@@ -43,6 +44,7 @@ type Dynamic struct {
 	sysv         sysvHash
 	symbols      int // symbols that the hash tables know of
 	file         *File
+	asked        atomic.Uint32 // how often Nearest was
 	sorting      sync.Once
 	sorted       []uint32 // see byValue
 }
@@ -464,19 +466,42 @@ func (d *Dynamic) named(s *Symbol, name string) bool {
 // any type, when typ is SymNone) the one with the highest value not above it,
 // unless the address is beyond the symbol's size.
 func (d *Dynamic) Nearest(addr uint32, typ uint8) (index uint32, best Symbol, ok bool) {
+	covers := func(s *Symbol) bool {
+		return s.Value <= uint64(addr) && (typ == SymNone || s.Type() == typ) && (s.Size == 0 || uint64(addr)-s.Value < s.Size)
+	}
+	if d.asked.Add(1) <= fewQuestions {
+		for i := range uint32(d.symbols) {
+			s, in := d.Symbol(i)
+			if !in {
+				break
+			}
+			if (!ok || s.Value > best.Value) && covers(&s) && d.nameable(&s) {
+				index, best, ok = i, s, true
+			}
+		}
+		return index, best, ok
+	}
 	list := d.byValue()
 	n := sort.Search(len(list), func(i int) bool { return d.valueOf(list[i]) > uint64(addr) })
 	for _, i := range slices.Backward(list[:n]) {
-		s, _ := d.Symbol(i)
-		if typ != SymNone && s.Type() != typ || s.Size != 0 && uint64(addr)-s.Value >= s.Size {
-			continue
+		if s, _ := d.Symbol(i); covers(&s) {
+			return i, s, true
 		}
-		return i, s, true
 	}
 	return 0, Symbol{}, false
 }
 
-// byValue lists the symbols that Nearest may return, by ascending value, of equal ones the
+// fewQuestions is how often Nearest looks at all symbols before it sorts them: most
+// programs never ask more, and the C library asks for itself at its start.
+const fewQuestions = 4
+
+// nameable tells whether Nearest may return a symbol.
+func (d *Dynamic) nameable(s *Symbol) bool {
+	return s.Section != ShnUndef && s.Section != ShnAbs && s.Type() != SymTLS && s.Bind() != BindLocal &&
+		uint64(s.NameOffset) < uint64(len(d.strtab)) && d.strtab[s.NameOffset] != 0
+}
+
+// byValue lists the nameable symbols by ascending value, of equal ones the
 // first last.
 func (d *Dynamic) byValue() []uint32 {
 	d.sorting.Do(func() {
@@ -485,8 +510,7 @@ func (d *Dynamic) byValue() []uint32 {
 			if !in {
 				break
 			}
-			if s.Section != ShnUndef && s.Section != ShnAbs && s.Type() != SymTLS && s.Bind() != BindLocal &&
-				uint64(s.NameOffset) < uint64(len(d.strtab)) && d.strtab[s.NameOffset] != 0 {
+			if d.nameable(&s) {
 				d.sorted = append(d.sorted, i)
 			}
 		}

@@ -365,9 +365,12 @@ func TestNearest(t *testing.T) {
 					}
 					index, want, ok = uint32(i), s, true
 				}
-				i, s, found := d.Nearest(addr, typ)
-				if i != index || s != want || found != ok {
-					t.Fatalf("%#x, type %d: %d %+v %v, want %d %+v %v", addr, typ, i, s, found, index, want, ok)
+				for _, asked := range []uint32{0, fewQuestions} { // one by one, sorted
+					d.asked.Store(asked)
+					i, s, found := d.Nearest(addr, typ)
+					if i != index || s != want || found != ok {
+						t.Fatalf("%#x, type %d, after %d questions: %d %+v %v, want %d %+v %v", addr, typ, asked, i, s, found, index, want, ok)
+					}
 				}
 			}
 		}
