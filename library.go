@@ -246,10 +246,10 @@ func (f *Func) callWithMemory(t *runtime.Thread, args []Arg, c *runtime.Call) (e
 				words++
 			}
 		case argStack:
-			if len(a.bytes) > onStack {
-				return fmt.Errorf("halite: a structure of %d bytes as an argument; at most %d are passed by value", len(a.bytes), onStack)
+			if len(a.bytes()) > onStack {
+				return fmt.Errorf("halite: a structure of %d bytes as an argument; at most %d are passed by value", len(a.bytes()), onStack)
 			}
-			words += (len(a.bytes) + 7) / 8
+			words += (len(a.bytes()) + 7) / 8
 		default:
 			if ints++; ints > 6 {
 				words++
@@ -296,10 +296,10 @@ func (f *Func) callWithMemory(t *runtime.Thread, args []Arg, c *runtime.Call) (e
 			}
 			continue
 		case argStack:
-			if err := mem.Write(word, a.bytes); err != nil {
+			if err := mem.Write(word, a.bytes()); err != nil {
 				return errCopy(err)
 			}
-			word += uint32(len(a.bytes)+7) &^ 7
+			word += uint32(len(a.bytes())+7) &^ 7
 			continue
 		}
 		v := a.bits
@@ -325,7 +325,7 @@ func (f *Func) callWithMemory(t *runtime.Thread, args []Arg, c *runtime.Call) (e
 	}
 	for i := range args {
 		if a := &args[i]; a.kind == argOut || a.kind == argInOut {
-			if err := mem.Read(at[i], a.bytes); err != nil {
+			if err := mem.Read(at[i], a.bytes()); err != nil {
 				return err
 			}
 		}

@@ -101,3 +101,21 @@ func BenchmarkTemplate(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkCallArguments makes the arguments for each call, as programs do.
+func BenchmarkCallArguments(b *testing.B) {
+	lib, err := halite.Load(context.Background(), config(b, "liblibrary.so"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer lib.Close()
+	f, err := lib.Func("add")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := 0; b.Loop(); i++ {
+		if _, err := f.Call(context.Background(), halite.Int(i), halite.Int(2)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
