@@ -72,13 +72,21 @@ func sysPidfdSendSignal(k *task, a *args) (int64, error) {
 	if a[3] != 0 || uint32(a[2]) != 0 {
 		return 0, unix.EINVAL // with a siginfo of one's own: rt_sigqueueinfo
 	}
-	return k.withPid(a[0], func(_ *openFile, p *pidFile) (int64, error) {
+	return k.withFile(a[0], func(o *openFile) (int64, error) {
 		t := k.p.tree
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		if t.nodes[p.n.pid] != p.n {
+		var to *node
+		if p, ok := o.file.(*pidFile); ok {
+			to = p.n
+		} else if pid := namespace.ProcessOf(o.file); pid != 0 {
+			to = t.nodes[pid] // its directory of /proc does as well
+		} else {
+			return 0, unix.EBADF
+		}
+		if to == nil || t.nodes[to.pid] != to {
 			return 0, unix.ESRCH
 		}
-		return 0, k.killThese([]*node{p.n}, k.user(n, siUser))
+		return 0, k.killThese([]*node{to}, k.user(n, siUser))
 	})
 }

@@ -35,6 +35,7 @@ type genFS struct {
 	ids   Identity
 	nodes map[string]*genNode // by name, "." is the root
 	start unix.Timespec
+	pid   int // of /proc
 }
 
 // genNode is one object of it; exactly one of the fields is set, none for a
@@ -126,6 +127,7 @@ type ProcConfig struct {
 // fd and the files given; nothing of the host is in it.
 func Proc(c ProcConfig) FS {
 	g := newGen(c.Identity)
+	g.pid = c.PID
 	pid := strconv.Itoa(c.PID)
 	g.add("self", &genNode{link: func() string { return pid }})
 	g.add(pid, &genNode{})
@@ -143,6 +145,17 @@ func Proc(c ProcConfig) FS {
 		g.add(pid+"/fd", &genNode{fds: c.Descriptors})
 	}
 	return g
+}
+
+// ProcessOf is the number of the process whose directory of /proc an open file is, and 0
+// for other files.
+func ProcessOf(f File) int {
+	if d, ok := f.(*dirFile); ok && d.File != nil {
+		if g, ok := Unwrap(d.File).(*genDir); ok && g.g.pid != 0 && g.name == strconv.Itoa(g.g.pid) {
+			return g.g.pid
+		}
+	}
+	return 0
 }
 
 // lookup finds a node, or a descriptor in a directory of them.

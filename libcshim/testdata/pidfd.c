@@ -40,7 +40,15 @@ int main(void)
 	say("nobody", pidfd(99999999, 0));
 	say("number 0", pidfd(0, 0));
 	say("flags", pidfd(getpid(), 1));
-	char b;
+	char b, name[40];
+	snprintf(name, sizeof name, "/proc/%d", getpid());
+	got = 0;
+	say("by its directory", sig(open(name, O_RDONLY | O_DIRECTORY), SIGUSR1));
+	say("got", got);
+	say("by /proc/self", sig(open("/proc/self", O_RDONLY | O_DIRECTORY), 0));
+	say("by its descriptors", sig(open("/proc/self/fd", O_RDONLY | O_DIRECTORY), 0));
+	say("by /proc", sig(open("/proc", O_RDONLY | O_DIRECTORY), 0));
+	say("by /", sig(open("/", O_RDONLY | O_DIRECTORY), 0));
 	say("read", read(self, &b, 1));
 	say("wait for oneself", waitid(P_PIDFD, self, &si, WEXITED | WNOHANG));
 	say("wait for no pidfd", waitid(P_PIDFD, 0, &si, WEXITED));
