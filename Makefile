@@ -33,7 +33,7 @@ demo: sysroot
 python: sysroot
 	@$(HALITE) port python
 
-# CPython's own test suite in the sandbox and natively, compared: an hour on two cores
+# CPython's own test suite in the sandbox and natively, compared: half an hour on two cores
 python-tests: python
 	$(GO) run ./toolchain-tests/cpython -halite $(HALITE)
 
