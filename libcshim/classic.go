@@ -67,7 +67,7 @@ func (p *Process) loadClassic(f *guestFile) error {
 	if stack <= loader.ClassicPage || stack > cage.Size/2 {
 		return fmt.Errorf("%s: a stack of %d bytes: want more than 64 KiB and at most 2 GiB", p.cfg.Program, p.cfg.StackSize)
 	}
-	file, err := loader.ReadClassic(f, f.size, p.cfg.Program, uint32(stack))
+	file, err := loader.ReadClassic(f, f.st.Size, p.cfg.Program, uint32(stack))
 	if err != nil {
 		return err
 	}

@@ -21,8 +21,8 @@ func CloseOver(ns *namespace.Namespace, program string, libraryPath []string) (*
 			if err != nil {
 				return nil, 0, err
 			}
-			return f, f.size, nil
+			return f, f.st.Size, nil
 		},
 		LibraryPath: libraryPath,
-	}, program, f, f.size)
+	}, program, f, f.st.Size)
 }

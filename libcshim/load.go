@@ -19,7 +19,7 @@ import (
 // guestFile reads a file of the namespace as the loader wants it.
 type guestFile struct {
 	namespace.File
-	size int64
+	st   namespace.Stat // when it was opened
 	path string
 }
 
@@ -52,16 +52,15 @@ func openGuest(ns *namespace.Namespace, dir, path string) (*guestFile, error) {
 		f.Close()
 		return nil, err
 	}
-	return &guestFile{File: f, size: st.Size, path: abs}, nil
+	return &guestFile{File: f, st: st, path: abs}, nil
 }
 
 // Identity lets the linker recognise a file under another name.
 func (g *guestFile) Identity() any {
-	st, err := g.Stat()
-	if err != nil || st.Ino == 0 {
+	if g.st.Ino == 0 {
 		return g.path
 	}
-	return [2]uint64{st.Dev, st.Ino}
+	return [2]uint64{g.st.Dev, g.st.Ino}
 }
 
 // Revision lets the linker recognise a file that it has read before, in this domain or
@@ -80,7 +79,7 @@ func (p *Process) openLibrary(path string) (ld.File, int64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	return f, f.size, nil
+	return f, f.st.Size, nil
 }
 
 // load loads the program and prepares its first thread.
@@ -113,7 +112,7 @@ func (p *Process) load() error {
 	if p.cfg.Library {
 		load = p.linker.LoadLibrary
 	}
-	prog, err := load(p.exe, f, f.size)
+	prog, err := load(p.exe, f, f.st.Size)
 	if err != nil {
 		return err
 	}
