@@ -16,10 +16,7 @@ import (
 // refers to all functions of the one before, and the program to all.
 func manyLibraries(b *testing.B, n, m int) string {
 	b.Helper()
-	if _, err := exec.LookPath("gcc"); err != nil {
-		b.Skip("no gcc on this machine")
-	}
-	dir := b.TempDir()
+	dir := compilerDir(b)
 	var refs []string
 	for i := range n {
 		var s strings.Builder

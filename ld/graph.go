@@ -304,7 +304,11 @@ func (l *Linker) install(g *graph) error {
 	}
 	// Code and data have nothing to do with each other yet. What is wrong with the
 	// code is told first.
-	if err = l.placeTLS(g.added); err == nil && l.recallLinks(g.added) {
+	var keys []linkKey
+	if err = l.placeTLS(g.added); err == nil {
+		keys = l.linkKeys(g.added)
+	}
+	if keys != nil && l.recallLinks(g.added, keys) {
 		err = l.checkTexts(g.added)
 	} else {
 		texts := make(chan error, 1)
@@ -313,7 +317,7 @@ func (l *Linker) install(g *graph) error {
 			err = l.relocateAll(g.added)
 		}
 		if err = cmp.Or(<-texts, err); err == nil {
-			l.keepLinks(g.added)
+			l.keepLinks(g.added, keys)
 		}
 	}
 	if err != nil {

@@ -1,12 +1,12 @@
 package ld
 
 import (
-	"container/list"
 	"crypto/sha256"
 	"maps"
 	"slices"
 	"sync"
 
+	"github.com/halite-run/halite/internal/lru"
 	"github.com/halite-run/halite/loader"
 )
 
@@ -19,7 +19,7 @@ import (
 // It is remembered for files alone that the linker has met before (loader.ReadShared),
 // and not when STB_GNU_UNIQUE symbols make it depend on what was loaded when, or
 // when somebody wants to be told of each binding.
-var links = linkCache{entries: map[linkKey]*link{}}
+var links = newLinkCache()
 
 const (
 	maxLinks     = 256
@@ -31,53 +31,39 @@ type linkKey [sha256.Size]byte
 
 // link is the result.
 type link struct {
-	key   linkKey
 	image *loader.Linked
 	bound []int // objects that the relocations refer to, as positions in reach
-	where *list.Element
 }
 
 type linkCache struct {
-	mu      sync.Mutex
-	entries map[linkKey]*link
-	recent  list.List // of *link, most recently used first
-	bytes   uint64
+	mu sync.Mutex
+	m  *lru.Map[linkKey, *link]
+}
+
+func newLinkCache() *linkCache {
+	return &linkCache{m: lru.New[linkKey](maxLinks, maxLinkBytes, func(x *link) { x.image.Release() })}
 }
 
 // get returns what is remembered, with a reference to the image, or nil.
 func (c *linkCache) get(key linkKey) *link {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	x := c.entries[key]
-	if x != nil {
-		c.recent.MoveToFront(x.where)
+	x, ok := c.m.Get(key)
+	if ok {
 		x.image.Retain()
 	}
 	return x
 }
 
-// put takes over the reference to the image.
-func (c *linkCache) put(x *link) {
+// put takes over the reference to the image. What is there already stays.
+func (c *linkCache) put(key linkKey, x *link) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.entries[x.key] != nil {
+	if _, ok := c.m.Get(key); ok {
 		x.image.Release()
 		return
 	}
-	x.where = c.recent.PushFront(x)
-	c.entries[x.key] = x
-	c.bytes += x.image.Size()
-	for c.recent.Len() > maxLinks || c.bytes > maxLinkBytes {
-		c.drop(c.recent.Back().Value.(*link))
-	}
-}
-
-// drop forgets one. Called locked.
-func (c *linkCache) drop(x *link) {
-	c.recent.Remove(x.where)
-	delete(c.entries, x.key)
-	c.bytes -= x.image.Size()
-	x.image.Release()
+	c.m.Put(key, x, x.image.Size())
 }
 
 // reach is where relocations of an object may find something outside of it.
@@ -141,11 +127,7 @@ func (l *Linker) linkKeys(added []*object) []linkKey {
 
 // recallLinks has objects that have their places take their data from links. It is all or
 // nothing, because a copy relocation reads what another object's relocations have made.
-func (l *Linker) recallLinks(added []*object) bool {
-	keys := l.linkKeys(added)
-	if keys == nil {
-		return false
-	}
+func (l *Linker) recallLinks(added []*object, keys []linkKey) bool {
 	list := make([]*link, 0, len(added))
 	for _, k := range keys {
 		x := links.get(k)
@@ -171,17 +153,16 @@ func (l *Linker) recallLinks(added []*object) bool {
 }
 
 // keepLinks remembers what was made of objects that are not committed yet.
-func (l *Linker) keepLinks(added []*object) {
+func (l *Linker) keepLinks(added []*object, keys []linkKey) {
 	if slices.ContainsFunc(added, func(o *object) bool { return o.moody }) {
 		return
 	}
-	keys := l.linkKeys(added)
 	for i := range keys {
 		o := added[i]
 		if o.file.LoadedBytes() > maxLinkBytes/4 {
 			return
 		}
-		x := &link{key: keys[i]}
+		x := &link{}
 		if len(o.bound) > 0 {
 			reach := l.reach(o)
 			for d := range o.bound {
@@ -196,7 +177,7 @@ func (l *Linker) keepLinks(added []*object) {
 		if x.image, err = o.image.Link(); err != nil {
 			return // there are no descriptors to spare, or no memory: then without
 		}
-		links.put(x)
+		links.put(keys[i], x)
 	}
 }
 
@@ -212,10 +193,7 @@ func sumHostSymbols(m map[string]uint32) [sha256.Size]byte {
 
 // FlushLinks forgets all results. Objects that are loaded stay as they are.
 func FlushLinks() {
-	c := &links
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for c.recent.Len() > 0 {
-		c.drop(c.recent.Back().Value.(*link))
-	}
+	links.mu.Lock()
+	defer links.mu.Unlock()
+	links.m.Flush()
 }

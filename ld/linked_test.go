@@ -1,9 +1,7 @@
 package ld
 
 import (
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"syscall"
@@ -54,14 +52,6 @@ func linksIn(t *testing.T, dir string) func(change ...func(*Config)) *Linker {
 		l.withoutText = true
 		return l
 	}
-}
-
-func compilerDir(t *testing.T) string {
-	t.Helper()
-	if _, err := exec.LookPath("gcc"); err != nil {
-		t.Skip("no gcc on this machine")
-	}
-	return t.TempDir()
 }
 
 func write(t *testing.T, dir, name, text string) {
@@ -256,7 +246,8 @@ func TestLinksUsed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	links.entries[key].image = doctored
+	x, _ := links.m.Get(key)
+	x.image = doctored
 	h = mustOpen(t, l, "a.so", 0)
 	pointsTo(t, l, h, HandleDefault, "y")
 	mustClose(t, l, h)
@@ -268,7 +259,7 @@ func TestLinksUsed(t *testing.T) {
 		}
 		return len(list)
 	}
-	n := len(links.entries)
+	n := links.m.Len()
 	for range 3 { // failures give back what they took
 		if err := os.Rename(filepath.Join(dir, "base.so"), filepath.Join(dir, "b.so")); err != nil {
 			t.Fatal(err)
@@ -491,7 +482,7 @@ func TestLinksStart(t *testing.T) {
 }
 
 func TestLinkCacheLimits(t *testing.T) {
-	c := linkCache{entries: map[linkKey]*link{}}
+	c := newLinkCache()
 	dir := compilerDir(t)
 	shared(t, dir, "a", "int x = 1;")
 	f, size, err := openIn(dir)("a.so")
@@ -512,16 +503,16 @@ func TestLinkCacheLimits(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 3 * maxLinks {
-		x := &link{key: linkKey{byte(i), byte(i >> 8)}, image: image.Retain()}
-		c.put(x)
-		c.put(&link{key: x.key, image: image.Retain()})
-		if c.get(x.key) != x {
+		key, x := linkKey{byte(i), byte(i >> 8)}, &link{image: image.Retain()}
+		c.put(key, x)
+		c.put(key, &link{image: image.Retain()})
+		if c.get(key) != x {
 			t.Fatal("not kept")
 		}
 		image.Release()
 	}
-	if n := c.recent.Len(); n != len(c.entries) || n > maxLinks || c.bytes != uint64(n)*image.Size() || c.bytes > maxLinkBytes {
-		t.Errorf("%d in line, %d entries, %d bytes", n, len(c.entries), c.bytes)
+	if n := c.m.Len(); n > maxLinks || c.m.Bytes() != uint64(n)*image.Size() || c.m.Bytes() > maxLinkBytes {
+		t.Errorf("%d links, %d bytes", n, c.m.Bytes())
 	}
 }
 
@@ -559,7 +550,7 @@ func TestLinksWithoutDescriptors(t *testing.T) {
 		t.Fatal(err)
 	}
 	pointsTo(t, l, h, HandleDefault, "x")
-	if n := len(links.entries); n != 0 {
+	if n := links.m.Len(); n != 0 {
 		t.Errorf("%d links without a descriptor to make one", n)
 	}
 	l.cfg.Open = open
@@ -567,7 +558,7 @@ func TestLinksWithoutDescriptors(t *testing.T) {
 	for i := range 2 {
 		h := mustOpen(t, l, "a.so", 0)
 		pointsTo(t, l, h, HandleDefault, "x")
-		if n := len(links.entries); n != 1 {
+		if n := links.m.Len(); n != 1 {
 			t.Errorf("round %d: %d links, want one", i, n)
 		}
 		mustClose(t, l, h)
@@ -580,5 +571,3 @@ type keptOpen struct{ File }
 func (f keptOpen) Close() error { return nil }
 
 func (f keptOpen) Revision() (loader.Revision, bool) { return f.File.(Revisioner).Revision() }
-
-func (f keptOpen) String() string { return fmt.Sprint(f.File) }

@@ -104,13 +104,19 @@ func gcc(t testing.TB, dir string, args ...string) {
 	}
 }
 
-// build makes the libraries and, for each of guest and native, the program.
-func build(t testing.TB, list []source, mainText string, mainArgs []string) (dir string) {
+// compilerDir is a directory to build in.
+func compilerDir(t testing.TB) string {
 	t.Helper()
 	if _, err := exec.LookPath("gcc"); err != nil {
 		t.Skip("no gcc on this machine")
 	}
-	dir = t.TempDir()
+	return t.TempDir()
+}
+
+// build makes the libraries and, for each of guest and native, the program.
+func build(t testing.TB, list []source, mainText string, mainArgs []string) (dir string) {
+	t.Helper()
+	dir = compilerDir(t)
 	write := func(name, text string) {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
 			t.Fatal(err)

@@ -275,8 +275,8 @@ func TestTextIsShared(t *testing.T) {
 		t.Errorf("inodes %q", inodes)
 	}
 	texts.mu.Lock()
-	n, users := texts.recent.Len(), 0
-	for _, c := range texts.entries {
+	n, users := texts.m.Len(), 0
+	for c := range texts.m.All() {
 		users += c.users
 	}
 	texts.mu.Unlock()
@@ -284,8 +284,8 @@ func TestTextIsShared(t *testing.T) {
 		t.Errorf("%d texts in the cache, %d users", n, users)
 	}
 	FlushTextCache()
-	if texts.bytes != 0 || len(texts.entries) != 0 {
-		t.Errorf("after the flush: %d bytes, %d entries", texts.bytes, len(texts.entries))
+	if texts.m.Bytes() != 0 || texts.m.Len() != 0 {
+		t.Errorf("after the flush: %d bytes, %d entries", texts.m.Bytes(), texts.m.Len())
 	}
 }
 
@@ -341,7 +341,7 @@ func TestTextCacheLimit(t *testing.T) {
 			t.Fatalf("code %d: %#x %v", i, v, err)
 		}
 	}
-	if n := texts.recent.Len(); n != maxCachedTexts {
+	if n := texts.m.Len(); n != maxCachedTexts {
 		t.Errorf("%d texts in the cache", n)
 	}
 }

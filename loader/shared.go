@@ -1,12 +1,13 @@
 package loader
 
 import (
-	"container/list"
 	"io"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/halite-run/halite/internal/lru"
 )
 
 // Revision tells one state of one file of the host from all others. It must come from the
@@ -58,7 +59,7 @@ func ReadShared(revision func() (Revision, bool), r io.ReaderAt, size int64, nam
 
 // files remembers files, for all cages of the process. What is read once is not kept: a
 // process that runs one program needs its memory for other things.
-var files = fileCache{entries: map[fileKey]*cachedFile{}}
+var files = newFileCache()
 
 const (
 	maxCachedFiles     = 512
@@ -71,73 +72,41 @@ type fileKey struct {
 }
 
 type fileCache struct {
-	mu      sync.Mutex
-	entries map[fileKey]*cachedFile
-	recent  list.List // of *cachedFile, most recently used first
-	bytes   uint64
+	mu sync.Mutex
+	m  *lru.Map[fileKey, *File] // nil: read once
 }
 
-type cachedFile struct {
-	key   fileKey
-	file  *File // nil: read once
-	where *list.Element
+func newFileCache() *fileCache {
+	return &fileCache{m: lru.New[fileKey, *File](maxCachedFiles, maxCachedFileBytes, nil)}
 }
 
 // get returns a file, or nil and whether it was asked for before.
 func (c *fileCache) get(key fileKey) (f *File, seen bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e := c.entries[key]
-	if e == nil {
-		c.add(&cachedFile{key: key})
-		return nil, false
+	if f, seen = c.m.Get(key); !seen {
+		c.m.Put(key, nil, 0)
 	}
-	c.recent.MoveToFront(e.where)
-	return e.file, true
+	return f, seen
 }
 
 // put keeps a file and returns the one to use: somebody else may have been faster.
 func (c *fileCache) put(key fileKey, f *File) *File {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e := c.entries[key]; e != nil && e.file != nil {
-		return e.file
-	} else if e != nil {
-		c.drop(e)
+	if first, _ := c.m.Get(key); first != nil {
+		return first
 	}
-	if f.LoadedBytes() > maxCachedFileBytes/4 {
-		return f
+	if n := f.LoadedBytes(); n <= maxCachedFileBytes/4 {
+		f.shared = true
+		c.m.Put(key, f, n)
 	}
-	f.shared = true
-	c.add(&cachedFile{key: key, file: f})
 	return f
-}
-
-func (c *fileCache) add(e *cachedFile) {
-	e.where = c.recent.PushFront(e)
-	c.entries[e.key] = e
-	if e.file != nil {
-		c.bytes += e.file.LoadedBytes()
-	}
-	for c.recent.Len() > maxCachedFiles || c.bytes > maxCachedFileBytes {
-		c.drop(c.recent.Back().Value.(*cachedFile))
-	}
-}
-
-func (c *fileCache) drop(e *cachedFile) {
-	c.recent.Remove(e.where)
-	delete(c.entries, e.key)
-	if e.file != nil {
-		c.bytes -= e.file.LoadedBytes()
-	}
 }
 
 // FlushFiles forgets all files. Those that are in use stay as they are.
 func FlushFiles() {
-	c := &files
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for c.recent.Len() > 0 {
-		c.drop(c.recent.Back().Value.(*cachedFile))
-	}
+	files.mu.Lock()
+	defer files.mu.Unlock()
+	files.m.Flush()
 }

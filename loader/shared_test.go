@@ -127,7 +127,7 @@ func TestReadSharedAtOnce(t *testing.T) {
 
 func TestFileCacheLimits(t *testing.T) {
 	tf := newTestFile()
-	c := fileCache{entries: map[fileKey]*cachedFile{}}
+	c := newFileCache()
 	for i := range 3 * maxCachedFiles {
 		key := fileKey{Revision{Ino: uint64(i)}, "x"}
 		c.get(key)
@@ -140,14 +140,12 @@ func TestFileCacheLimits(t *testing.T) {
 			t.Fatal("not kept")
 		}
 	}
-	if n := c.recent.Len(); n > maxCachedFiles || n != len(c.entries) || c.bytes > maxCachedFileBytes {
-		t.Errorf("%d files, %d entries, %d bytes", n, len(c.entries), c.bytes)
+	if n := c.m.Len(); n > maxCachedFiles || n == 0 || c.m.Bytes() > maxCachedFileBytes {
+		t.Errorf("%d files, %d bytes", n, c.m.Bytes())
 	}
-	for c.recent.Len() > 0 {
-		c.drop(c.recent.Back().Value.(*cachedFile))
-	}
-	if c.bytes != 0 {
-		t.Errorf("%d bytes of nothing", c.bytes)
+	c.m.Flush()
+	if n := c.m.Bytes(); n != 0 {
+		t.Errorf("%d bytes of nothing", n)
 	}
 	big := &File{Segments: []Segment{{FileSize: maxCachedFileBytes/4 + 1}}}
 	if c.put(fileKey{}, big); big.Shared() {

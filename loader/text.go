@@ -2,13 +2,13 @@ package loader
 
 import (
 	"bytes"
-	"container/list"
 	"crypto/sha256"
 	"fmt"
 	"runtime"
 	"sync"
 
 	"github.com/halite-run/halite/internal/cage"
+	"github.com/halite-run/halite/internal/lru"
 	"github.com/halite-run/halite/validator"
 )
 
@@ -178,7 +178,7 @@ func prepareText(code *pages, key *textKey) (loads []uint32, errs []*validator.E
 // mapped: whoever controls the file does not control the cache. A verdict holds
 // for one offset, because branches and rip-relative operands are judged by
 // where they lead.
-var texts = textCache{entries: map[textKey]*cachedText{}}
+var texts = textCache{m: lru.New[textKey](maxCachedTexts, maxCachedBytes, (*cachedText).leave)}
 
 const (
 	maxCachedTexts = 128
@@ -195,28 +195,33 @@ type textKey struct {
 }
 
 type textCache struct {
-	mu      sync.Mutex
-	entries map[textKey]*cachedText
-	recent  list.List // of *cachedText, most recently used first
-	bytes   uint64
+	mu sync.Mutex
+	m  *lru.Map[textKey, *cachedText]
 }
 
 // cachedText is one text. Its reference is released when it is neither in the
 // cache nor being mapped.
 type cachedText struct {
-	key   textKey
-	text  *cage.Text
-	users int           // calls that are mapping it
-	where *list.Element // nil: not in the cache
+	key    textKey
+	text   *cage.Text
+	users  int // calls that are mapping it
+	cached bool
+}
+
+// leave is what happens to it when the cache gives it up. The cache is locked.
+func (c *cachedText) leave() {
+	c.cached = false
+	if c.users == 0 {
+		c.text.Release()
+	}
 }
 
 // get returns the text for key, to be given back by done, or nil.
 func (t *textCache) get(key textKey) *cachedText {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	c := t.entries[key]
-	if c != nil {
-		t.recent.MoveToFront(c.where)
+	c, ok := t.m.Get(key)
+	if ok {
 		c.users++
 	}
 	return c
@@ -227,20 +232,15 @@ func (t *textCache) get(key textKey) *cachedText {
 func (t *textCache) put(key textKey, text *cage.Text) *cachedText {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if c := t.entries[key]; c != nil {
+	if c, ok := t.m.Get(key); ok {
 		text.Release()
 		c.users++
 		return c
 	}
 	c := &cachedText{key: key, text: text, users: 1}
-	if text.Len() > maxCachedBytes/2 {
-		return c
-	}
-	c.where = t.recent.PushFront(c)
-	t.entries[key] = c
-	t.bytes += text.Len()
-	for t.recent.Len() > maxCachedTexts || t.bytes > maxCachedBytes {
-		t.drop(t.recent.Back().Value.(*cachedText))
+	if text.Len() <= maxCachedBytes/2 {
+		c.cached = true
+		t.m.Put(key, c, text.Len())
 	}
 	return c
 }
@@ -249,32 +249,16 @@ func (t *textCache) put(key textKey, text *cage.Text) *cachedText {
 func (t *textCache) done(c *cachedText) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if c.users--; c.users == 0 && c.where == nil {
-		c.text.Release()
-	}
-}
-
-// drop takes a text out of the cache.
-//
-// Preconditions: t.mu is held; c is in the cache.
-func (t *textCache) drop(c *cachedText) {
-	t.recent.Remove(c.where)
-	c.where = nil
-	delete(t.entries, c.key)
-	t.bytes -= c.text.Len()
-	if c.users == 0 {
+	if c.users--; c.users == 0 && !c.cached {
 		c.text.Release()
 	}
 }
 
 // FlushTextCache forgets all verdicts. Code that is mapped stays mapped.
 func FlushTextCache() {
-	t := &texts
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for t.recent.Len() > 0 {
-		t.drop(t.recent.Back().Value.(*cachedText))
-	}
+	texts.mu.Lock()
+	defer texts.mu.Unlock()
+	texts.m.Flush()
 }
 
 // textError dresses up what the validator found.
